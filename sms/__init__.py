@@ -1,0 +1,1 @@
+"""SMS in and out: gateways, the outbox, delivery reports, replies."""
