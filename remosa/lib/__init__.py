@@ -1,0 +1,1 @@
+"""What every app may rely on: no models, no app imports, one noun per module."""

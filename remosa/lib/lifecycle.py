@@ -1,0 +1,97 @@
+"""The one way to move a row along its life cycle.
+
+A life cycle is a table of allowed moves of one ``state`` column. A move is a compare-and-set in
+the database: of any number of workers that want the same move exactly one gets True and does the
+side effects. This module decides *whether a row moved*, not what should follow.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import models, transaction
+
+READS = 4  # the first look and three more: another worker moved the row between our look and our update
+
+
+class IllegalMove(Exception):
+    """A person asked for a move that the life cycle does not allow. Raised by services, never by ``move``."""
+
+
+@dataclass(frozen=True)
+class Lifecycle:
+    """The allowed moves of one ``state`` column, as ``{source: {targets}}``; end states have an empty set."""
+
+    moves: Mapping[str, frozenset[str]]
+
+    @property
+    def states(self) -> frozenset[str]:
+        """Every state of the table."""
+        return frozenset(self.moves).union(*self.moves.values())
+
+    @property
+    def terminal(self) -> frozenset[str]:
+        """The states that nothing leaves."""
+        return frozenset(state for state in self.states if not self.moves.get(state))
+
+    def sources(self, target: str) -> list[str]:
+        """The states from which ``target`` can be reached in one move, in the order of the table."""
+        return [source for source, targets in self.moves.items() if target in targets]
+
+    def check(self, states: Iterable[str] | None = None) -> None:
+        """Raise ValueError unless every state is a row of the table; with ``states``, unless exactly these are."""
+        unknown = sorted(self.states - frozenset(self.moves))
+        if unknown:
+            raise ValueError(f"Targets without a row of their own: {unknown}.")
+        if states is not None and frozenset(states) != self.states:
+            raise ValueError(f"Table and states differ in {sorted(frozenset(states) ^ self.states)}.")
+
+    def move(
+        self,
+        row: models.Model,
+        target: str,
+        *,
+        now: datetime,
+        why: str = "",
+        by: Any = "",
+        fence: int | None = None,
+        **fields: Any,
+    ) -> bool:
+        """Move ``row`` to ``target`` and set ``fields`` with it; True if *this* caller moved it.
+
+        The state that counts is the one in the table, not the one in ``row``. False means "not mine
+        to move": the table of moves forbids it, the row is gone, its ``fence`` is another one, or
+        other workers won every race. A move that wins refreshes the changed fields of ``row`` and,
+        where its model names a ``HISTORY`` relation, writes one event there in the same transaction.
+        ValueError for a ``target`` that the table does not know.
+        """
+        if target not in self.states:
+            raise ValueError(f"{type(row).__name__} has no state {str(target)!r}.")
+        with transaction.atomic(using=row._state.db):
+            for _ in range(READS):
+                source = self._source(row, target, fence)
+                if source is None:
+                    return False
+                mine = _in_table(row, fence).filter(state=source)
+                if mine.update(state=target, state_changed_at=now, **fields) == 1:
+                    _write_history(row, from_state=source, to_state=str(target), at=now, why=why, by=by)
+                    row.refresh_from_db(fields=["state", "state_changed_at", *fields])
+                    return True
+        return False
+
+    def _source(self, row: models.Model, target: str, fence: int | None) -> str | None:
+        """The row's state in the table now, or None when it may not go from there to ``target``."""
+        source = _in_table(row, fence).values_list("state", flat=True).first()
+        return source if source is not None and target in self.moves.get(source, ()) else None
+
+
+def _in_table(row: models.Model, fence: int | None) -> "models.QuerySet[models.Model]":
+    found = type(row)._base_manager.using(row._state.db).filter(pk=row.pk)
+    return found if fence is None else found.filter(fence=fence)
+
+
+def _write_history(row: models.Model, **event: Any) -> None:
+    history = getattr(type(row), "HISTORY", None)
+    if history:
+        getattr(row, history).create(**event)
