@@ -6,7 +6,7 @@ DOUBLINGS = 32  # further doubling changes nothing under any sane cap and would 
 
 
 def backoff(attempts: int, *, base_s: float = 2.0, cap_s: float = 60.0, jitter: float) -> timedelta:
-    """The wait after ``attempts`` (>= 1) failed tries: full jitter under ``base_s`` doubled each time, up to ``cap_s``.
+    """The wait after ``attempts`` (>= 1) failed tries: full jitter below a bound doubling up to ``cap_s``.
 
     ``jitter`` in [0, 1) is the caller's random number; spreading over the whole interval keeps
     devices that failed together from coming back together.

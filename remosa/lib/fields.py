@@ -6,7 +6,7 @@ something to read: it means that a writer went round the field.
 """
 
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
@@ -14,6 +14,11 @@ from django.core.exceptions import FieldError, ImproperlyConfigured
 from django.db import models
 from django.db.models import TextField, Value
 from django.db.models.functions import Cast
+
+if TYPE_CHECKING:
+    TextColumn = models.TextField[str, str]
+else:
+    TextColumn = models.TextField  # not subscriptable when it runs
 
 PREFIX = "f1:"
 
@@ -31,7 +36,7 @@ class Secret(str):
         return "'********'" if self else "''"
 
 
-class EncryptedTextField(models.TextField):
+class EncryptedTextField(TextColumn):
     """Text that is encrypted on its way into the table. Only ``isnull`` can be asked of it in a query."""
 
     def from_db_value(self, value: str | None, expression: Any, connection: Any) -> Secret | None:

@@ -40,7 +40,7 @@ class Lifecycle:
         return [source for source, targets in self.moves.items() if target in targets]
 
     def check(self, states: Iterable[str] | None = None) -> None:
-        """Raise ValueError unless every state is a row of the table; with ``states``, unless exactly these are."""
+        """Raise ValueError unless the table has a row for every state (for exactly ``states``, if given)."""
         unknown = sorted(self.states - frozenset(self.moves))
         if unknown:
             raise ValueError(f"Targets without a row of their own: {unknown}.")

@@ -3,6 +3,7 @@
 import re
 
 import phonenumbers
+from django.utils.translation import gettext as _
 from phonenumbers import PhoneNumberType
 
 WRITTEN = re.compile(r"\+?[0-9 ().-]+")  # no letters, no digits of other scripts, no extensions
@@ -26,7 +27,7 @@ def normalise_msisdn(text: str, *, region: str = "RU") -> str:
     """
     written = text.translate(SPACES).strip()
     if not written:
-        raise ValueError("Enter a phone number, for example +79001234567.")
+        raise ValueError(_("Enter a phone number, for example +79001234567."))
     if len(written) > LONGEST or not WRITTEN.fullmatch(written):
         raise ValueError(
             "A phone number has only digits, spaces, brackets, dots and hyphens after an optional +."
@@ -34,9 +35,9 @@ def normalise_msisdn(text: str, *, region: str = "RU") -> str:
     try:
         number = phonenumbers.parse(written, region)
     except phonenumbers.NumberParseException:
-        raise ValueError("This is not a phone number; write it like +79001234567.") from None
+        raise ValueError(_("This is not a phone number; write it like +79001234567.")) from None
     if not phonenumbers.is_valid_number(number):
-        raise ValueError("No such phone number exists; write it in full, like +79001234567.")
+        raise ValueError(_("No such phone number exists; write it in full, like +79001234567."))
     if phonenumbers.number_type(number) not in REACHABLE:
         raise ValueError(
             "This is a service number (premium, free or shared cost); enter a subscriber's number."

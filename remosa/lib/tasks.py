@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 def later(func_path: str, *ids: int | str | UUID) -> None:
-    """Ask the queue to run ``func_path(*ids)`` once the current transaction is committed (at once if there is none)."""
+    """Ask the queue to run ``func_path(*ids)`` once the current transaction, if any, is committed."""
     transaction.on_commit(lambda: _wake(func_path, *ids))
 
 

@@ -1,0 +1,133 @@
+"""Where outgoing calls may go: public addresses, and the networks that the operator has named.
+
+The question is asked of the very address a socket is about to be connected to, after names,
+unusual spellings and redirects have been resolved: there is nothing left between the check and the
+connection that could change the answer. This module decides; ``remosa.lib.http`` obeys.
+"""
+
+import asyncio
+import socket
+import threading
+from functools import cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+GLOBAL_UNICAST = IPv6Network("2000::/3")  # everything else of IPv6 is local, reserved or an embedding
+NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: the last 32 bits are the IPv4 address that is meant
+RELAY_ANYCAST = IPv4Network("192.88.99.0/24")  # RFC 7526: deprecated 6to4 relays
+LOOKUPS_AT_ONCE = 64
+
+
+def is_allowed(address: str) -> bool:
+    """Whether a socket may be connected to ``address``, a numeric IPv4 or IPv6 address."""
+    ip = _meant(ip_address(address))
+    if any(ip.version == network.version and ip in network for network in _allowed_networks()):
+        return True
+    return _is_public_v4(ip) if isinstance(ip, IPv4Address) else _is_public_v6(ip)
+
+
+def _meant(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """The IPv4 address inside an IPv6 spelling of it, else ``ip`` itself."""
+    if isinstance(ip, IPv4Address):
+        return ip
+    if ip.ipv4_mapped is not None:
+        return ip.ipv4_mapped
+    return IPv4Address(int(ip) & 0xFFFF_FFFF) if ip in NAT64 else ip
+
+
+def _is_public_v4(ip: IPv4Address) -> bool:
+    return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip in RELAY_ANYCAST)
+
+
+def _is_public_v6(ip: IPv6Address) -> bool:
+    if ip not in GLOBAL_UNICAST or not ip.is_global or ip.scope_id:
+        return False
+    tunnelled = [ip.sixtofour, *(ip.teredo or ())]  # a relay would unwrap these for us
+    return all(_is_public_v4(inner) for inner in tunnelled if inner is not None)
+
+
+def _allowed_networks() -> list[IPv4Network | IPv6Network]:
+    return _networks(tuple(settings.EGRESS_ALLOW))
+
+
+@cache
+def _networks(cidrs: tuple[str, ...]) -> list[IPv4Network | IPv6Network]:
+    try:
+        return [ip_network(cidr) for cidr in cidrs]
+    except ValueError as exc:
+        raise ImproperlyConfigured(
+            f"EGRESS_ALLOW: {exc}. Write networks like 10.20.0.0/16 or 192.0.2.7/32, separated by commas."
+        ) from exc
+
+
+class Resolver(AbstractResolver):
+    """The system's name lookup, each in a daemon thread.
+
+    The event loop's own pool would be joined when the loop ends, so that a hanging name server
+    could hold a caller long past its deadline. These threads are simply left behind, and bounded.
+    """
+
+    _slots = threading.BoundedSemaphore(LOOKUPS_AT_ONCE)
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """The addresses of ``host``; OSError when there are none."""
+        if not self._slots.acquire(blocking=False):
+            raise OSError("too many name lookups are hanging")
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[list[ResolveResult]] = loop.create_future()
+        threading.Thread(
+            target=self._look_up, args=(host, port, family, loop, answer), name="lookup", daemon=True
+        ).start()
+        return await answer
+
+    async def close(self) -> None:
+        """Nothing to release."""
+
+    def _look_up(
+        self,
+        host: str,
+        port: int,
+        family: socket.AddressFamily,
+        loop: asyncio.AbstractEventLoop,
+        answer: "asyncio.Future[list[ResolveResult]]",
+    ) -> None:
+        found: list[ResolveResult] | Exception
+        try:
+            found = _system_lookup(host, port, family)
+        except (OSError, UnicodeError) as exc:  # UnicodeError: a label that IDNA cannot encode
+            found = exc if isinstance(exc, OSError) else OSError("not a host name")
+        finally:
+            self._slots.release()
+        try:
+            loop.call_soon_threadsafe(_settle, answer, found)
+        except RuntimeError:  # the caller's deadline passed and its loop is closed
+            return
+
+
+def _system_lookup(host: str, port: int, family: socket.AddressFamily) -> list[ResolveResult]:
+    infos = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
+    return [
+        ResolveResult(
+            hostname=host,
+            host=str(address[0]),
+            port=port,
+            family=kind,
+            proto=proto,
+            flags=socket.AI_NUMERICHOST,
+        )
+        for kind, _, proto, _, address in infos
+    ]
+
+
+def _settle(answer: "asyncio.Future[list[ResolveResult]]", found: list[ResolveResult] | Exception) -> None:
+    if answer.done():
+        return
+    if isinstance(found, Exception):
+        answer.set_exception(found)
+    else:
+        answer.set_result(found)
