@@ -11,6 +11,7 @@ Only translation lives here: what is true is the world's business, what goes wro
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -184,10 +185,8 @@ class SimulatorServer:
 
     async def _hang(self, request: web.Request) -> web.StreamResponse:
         """Say nothing for ``timeout_s`` real seconds, then break the connection."""
-        try:
+        with suppress(TimeoutError):  # when the time is up, break off like a proxy that gives up
             await asyncio.wait_for(self._closing.wait(), self.world.faults.timeout_s)
-        except TimeoutError:
-            pass  # the time is up: break the connection, like a proxy that gives up
         return _reset(request)
 
     # --- SMS gateway ----------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any
 
 from remosa.simulator.fleet import SocketSpec
 
-FACTORY_PASSWORD = "1234"
+FACTORY_PASSWORD = "1234"  # noqa: S105  printed in the manual
 MAX_USERS = 10
 
 
