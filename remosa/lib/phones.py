@@ -30,7 +30,7 @@ def normalise_msisdn(text: str, *, region: str = "RU") -> str:
         raise ValueError(_("Enter a phone number, for example +79001234567."))
     if len(written) > LONGEST or not WRITTEN.fullmatch(written):
         raise ValueError(
-            "A phone number has only digits, spaces, brackets, dots and hyphens after an optional +."
+            _("A phone number has only digits, spaces, brackets, dots and hyphens after an optional +.")
         )
     try:
         number = phonenumbers.parse(written, region)
@@ -40,6 +40,6 @@ def normalise_msisdn(text: str, *, region: str = "RU") -> str:
         raise ValueError(_("No such phone number exists; write it in full, like +79001234567."))
     if phonenumbers.number_type(number) not in REACHABLE:
         raise ValueError(
-            "This is a service number (premium, free or shared cost); enter a subscriber's number."
+            _("This is a service number (premium, free or shared cost); enter a subscriber's number.")
         )
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
