@@ -26,7 +26,7 @@ def test_a_wake_up_is_queued_only_after_the_commit(orm_broker: None) -> None:
         queued_inside = OrmQ.objects.count()
 
     assert queued_inside == 0
-    task = OrmQ.objects.get().task()
+    task = OrmQ.objects.get().task
     assert (task["func"], task["args"]) == ("sms.tasks.pump", (7,))
 
 
