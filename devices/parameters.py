@@ -135,7 +135,7 @@ class ParamSpec:
         """JSON Schema of the normalised value."""
         return TYPES[self.type].json_schema(self)
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain JSON, without what is empty; ``from_dict`` reads it back to an equal spec."""
         plain: dict[str, Any] = {"name": self.name, "type": self.type}
         plain |= {key: value for key in ("minimum", "maximum") if (value := getattr(self, key)) is not None}
@@ -144,7 +144,7 @@ class ParamSpec:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> "ParamSpec":
-        """Read what ``as_dict`` wrote; raises CatalogueError when it is not a usable spec."""
+        """Read what ``to_dict`` wrote; raises CatalogueError when it is not a usable spec."""
         unknown = set(plain) - set(cls.__dataclass_fields__)
         if unknown or not {"name", "type"} <= set(plain):
             raise CatalogueError(

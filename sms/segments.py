@@ -67,7 +67,7 @@ def count(text: str) -> Segments:
 
 
 def split(text: str) -> list[str]:
-    """Cut ``text`` into the parts that ``count`` counts; joined they are ``text``. ``[""]`` for an empty one."""
+    """Cut ``text`` into the parts that ``count`` counts; an empty text is one empty part."""
     encoding, widths = _measure(text)
     return [text[start:stop] for start, stop in _cuts(widths, _per_part(encoding, sum(widths)))]
 

@@ -519,7 +519,7 @@ def test_the_same_text_is_another_command_on_another_model():
 def test_specs_survive_a_json_column():
     for spec in CATALOGUE:
         for param in spec.params:
-            assert ParamSpec.from_dict(json.loads(json.dumps(param.as_dict()))) == param
+            assert ParamSpec.from_dict(json.loads(json.dumps(param.to_dict()))) == param
 
 
 @pytest.mark.parametrize(
