@@ -1,0 +1,1 @@
+"""Judges what was seen, opens cases, acts through devices, verifies, escalates. It never imports ``sms``."""

@@ -1,0 +1,101 @@
+"""Conditions of jobs: checked when they are saved, compared when they are judged. Pure.
+
+A PromQL condition of a platform must not see another platform: every selector in it carries
+``platform_id="<own>"`` as an equality, and no function may write an identity label.
+"""
+
+import math
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import promql_parser
+from django.utils.translation import gettext as _
+
+IDENTITY_LABELS = frozenset({"platform_id", "exporter_id", "mac", "device_id"})
+LABEL_WRITERS = frozenset({"label_replace", "label_join"})
+MAX_QUERY = 4000  # characters
+
+COMPARE: dict[str, Callable[[float, float], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    "==": operator.eq,
+    "!=": operator.ne,
+    ">=": operator.ge,
+    ">": operator.gt,
+}
+
+
+class ConditionError(ValueError):
+    """The condition cannot be used; the text says what to change."""
+
+
+def holds(value: float, op: str, threshold: float) -> bool | None:
+    """Whether ``value op threshold``; None for NaN, which says nothing."""
+    if math.isnan(value):
+        return None
+    return COMPARE[op](value, threshold)
+
+
+def check_promql(query: str, *, platform_id: int) -> None:
+    """Raise ConditionError unless ``query`` parses, returns an instant vector and stays in its platform."""
+    text = query.strip()
+    if not text:
+        raise ConditionError(_("Write a query."))
+    if len(text) > MAX_QUERY:
+        raise ConditionError(_("The query is longer than %(max)s characters.") % {"max": MAX_QUERY})
+    try:
+        tree = promql_parser.parse(text)
+    except ValueError as exc:
+        raise ConditionError(_("This is not PromQL: %(why)s") % {"why": str(exc)[:200]}) from exc
+    selectors = [node for node in _nodes(tree) if isinstance(node, promql_parser.VectorSelector)]
+    if not selectors:
+        raise ConditionError(_("The query names no metric."))
+    for selector in selectors:
+        _check_selector(selector, platform_id)
+    for node in _nodes(tree):
+        _check_call(node)
+    if isinstance(tree, promql_parser.MatrixSelector | promql_parser.SubqueryExpr):
+        raise ConditionError(_("The query returns a range. Use a function such as max_over_time()."))
+
+
+def _check_selector(selector: Any, platform_id: int) -> None:
+    matchers = selector.matchers
+    if matchers.or_matchers:
+        raise ConditionError(_("“or” between label matchers cannot be used here."))
+    own = [
+        matcher
+        for matcher in matchers.matchers
+        if matcher.name == "platform_id"
+        and matcher.op == promql_parser.MatchOp.Equal
+        and matcher.value == str(platform_id)
+    ]
+    if not own:
+        raise ConditionError(
+            _('Add platform_id="%(id)s" to each metric of the query (missing at %(name)s).')
+            % {"id": platform_id, "name": selector.name or "{…}"}
+        )
+
+
+def _check_call(node: Any) -> None:
+    if isinstance(node, promql_parser.AggregateExpr) and str(node.op) == "count_values":
+        raise ConditionError(_("count_values cannot be used here."))
+    if not isinstance(node, promql_parser.Call) or node.func.name not in LABEL_WRITERS:
+        return
+    target = node.args[1] if len(node.args) > 1 else None
+    if not isinstance(target, promql_parser.StringLiteral) or target.val in IDENTITY_LABELS:
+        raise ConditionError(
+            _("%(function)s may not write the labels that tell devices apart.") % {"function": node.func.name}
+        )
+
+
+def _nodes(node: Any) -> list[Any]:
+    """The node and everything below it."""
+    found = [node]
+    for name in ("lhs", "rhs", "expr", "param", "vs", "vector_selector"):
+        child = getattr(node, name, None)
+        if child is not None and not isinstance(child, str):
+            found += _nodes(child)
+    for child in getattr(node, "args", None) or []:
+        found += _nodes(child)
+    return found

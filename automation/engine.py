@@ -1,0 +1,122 @@
+"""Judge one reading and advance a job's view of one device. Pure: no clock, no database, no log.
+
+Silence is not health and not illness: a missing, old or doubtful reading is UNKNOWN, and UNKNOWN
+neither starts, advances nor ends anything. Only an edge (pending to firing) ever leads to an
+action, and only after the hold time *and* enough fresh samples.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    OK = "ok"
+    BREACH = "breach"
+    UNKNOWN = "unknown"
+
+
+class Edge(StrEnum):
+    NONE = "none"
+    FIRED = "fired"
+    RESOLVED = "resolved"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a source said of one device: ``breach`` None means that it could not tell."""
+
+    breach: bool | None
+    observed_at: datetime | None
+    since: datetime | None = None  # the source's own "like this since", when it has one
+    value: float | None = None
+    upstream_ok: bool = True
+    expected: bool = False  # dark by our own doing (its socket is being cycled)
+
+
+@dataclass(frozen=True)
+class View:
+    """A job's view of one device, as stored."""
+
+    phase: str = "ok"
+    since: datetime | None = None
+    samples: int = 0
+    last_sample_at: datetime | None = None
+    episode: int = 0
+
+
+def judge(reading: Reading | None, *, max_age: timedelta, now: datetime) -> Verdict:
+    """BREACH and OK need a fresh, positive answer of a healthy upstream; everything else is UNKNOWN."""
+    if reading is None or reading.breach is None or reading.observed_at is None:
+        return Verdict.UNKNOWN
+    if not reading.upstream_ok or reading.expected:
+        return Verdict.UNKNOWN
+    if now - reading.observed_at > max_age or reading.observed_at - now > max_age:
+        return Verdict.UNKNOWN
+    return Verdict.BREACH if reading.breach else Verdict.OK
+
+
+def advance(
+    view: View,
+    verdict: Verdict,
+    *,
+    observed_at: datetime | None,
+    hold: timedelta,
+    fresh_samples: int,
+) -> tuple[View, Edge]:
+    """The next view and the edge that was crossed.
+
+    The hold is measured between observations, never against the clock alone: ``since`` is the first
+    breaching observation, and the newest one must lie ``hold`` behind it.
+    """
+    if verdict is Verdict.UNKNOWN or observed_at is None:
+        return view, Edge.NONE
+    is_new = view.last_sample_at is None or observed_at > view.last_sample_at
+    if verdict is Verdict.OK:
+        return _calm(view, observed_at)
+    if view.phase == "firing":
+        return replace(view, last_sample_at=observed_at), Edge.NONE
+    if view.phase == "ok" or view.since is None:
+        view = replace(view, phase="pending", since=observed_at, samples=0)
+        is_new = True
+    samples = view.samples + 1 if is_new else view.samples
+    view = replace(view, samples=samples, last_sample_at=observed_at)
+    assert view.since is not None  # noqa: S101  set above whenever it was None
+    if samples < fresh_samples or observed_at - view.since < hold:
+        return view, Edge.NONE
+    return replace(view, phase="firing", episode=view.episode + 1), Edge.FIRED
+
+
+def forget(view: View) -> View:
+    """After a gap (a restart, a restore, a stopped evaluator) what was pending is learned anew."""
+    return replace(view, phase="ok", since=None, samples=0) if view.phase == "pending" else view
+
+
+def _calm(view: View, observed_at: datetime) -> tuple[View, Edge]:
+    """The condition is not true any more."""
+    edge = Edge.RESOLVED if view.phase == "firing" else Edge.NONE
+    return replace(view, phase="ok", since=None, samples=0, last_sample_at=observed_at), edge
+
+
+@dataclass(frozen=True)
+class Peers:
+    """A group that has a common cause: ``bad`` of its ``known`` devices fell within the window."""
+
+    scope: str  # "site", "exporter", "platform", "outer_ip"
+    subject: str  # "site:3"
+    title: str
+    bad: int
+    known: int
+
+
+def is_mass(peers: Peers) -> bool:
+    """Whether so many fell together that a common cause is likelier than single faults.
+
+    site and outer IP: at least 2 and at least half; exporter and platform: at least 3 and at least
+    20 %; and the whole of any group of two or more.
+    """
+    if peers.known >= 2 and peers.bad == peers.known:
+        return True
+    if peers.scope in ("site", "outer_ip"):
+        return peers.bad >= 2 and peers.bad * 2 >= peers.known
+    return peers.bad >= max(3, 0.2 * peers.known)

@@ -1,0 +1,209 @@
+"""Jobs: a set of devices, a condition, guards and an action; and a job's view of each device."""
+
+from datetime import timedelta
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from automation.conditions import ConditionError, check_promql
+from automation.states import Mode, Phase
+from devices.models import Device, Site
+from exporters.models import Exporter
+from platforms.models import Platform
+from platforms.querysets import PlatformQuerySet
+
+DAY_S = 86_400
+
+
+class Job(models.Model):
+    """Watches a set of devices of its platform, and repairs them by a command to what powers them.
+
+    The set is everything of kind player on the platform, narrowed by exporter, site, labels or the
+    single devices named. ``version`` grows with each change: what was decided under an older one is
+    asked again before anything leaves.
+    """
+
+    class Source(models.TextChoices):
+        SNAPSHOT = "snapshot", _("what the CMS says")
+        PROMQL = "promql", _("Prometheus query")
+
+    class Operator(models.TextChoices):
+        LT = "<", "<"
+        LE = "<=", "≤"
+        EQ = "==", "="
+        NE = "!=", "≠"
+        GE = ">=", "≥"
+        GT = ">", ">"
+
+    PLATFORM_PATH = "platform"
+    OWNER_PATHS = ()
+
+    platform = models.ForeignKey(Platform, models.CASCADE, related_name="jobs", verbose_name=_("platform"))
+    name = models.CharField(_("name"), max_length=200)
+    is_enabled = models.BooleanField(_("enabled"), default=True)
+    mode = models.CharField(_("mode"), max_length=16, choices=Mode.choices, default=Mode.SHADOW)
+    source = models.CharField(_("looks at"), max_length=16, choices=Source.choices, default=Source.SNAPSHOT)
+    exporter = models.ForeignKey(
+        Exporter,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="jobs",
+        verbose_name=_("only this exporter"),
+    )
+    site = models.ForeignKey(
+        Site, models.CASCADE, null=True, blank=True, related_name="jobs", verbose_name=_("only this site")
+    )
+    labels = models.JSONField(
+        _("only these labels"), default=dict, blank=True, help_text=_('For example {"hall": "A"}.')
+    )
+    devices = models.ManyToManyField(
+        Device, blank=True, related_name="jobs", verbose_name=_("only these devices")
+    )
+    promql = models.TextField(
+        _("query"), blank=True,
+        help_text=_('Each selector must carry platform_id="<number>" of this platform; the result is compared below.'),
+    )  # fmt: skip
+    operator = models.CharField(_("is"), max_length=2, choices=Operator.choices, default=Operator.EQ)
+    threshold = models.FloatField(_("value"), default=0.0)
+    hold_s = models.FloatField(
+        _("hold, seconds"), default=600, validators=[MinValueValidator(0), MaxValueValidator(DAY_S)],
+        help_text=_("The condition must hold this long."),
+    )  # fmt: skip
+    fresh_samples = models.PositiveSmallIntegerField(
+        _("fresh samples"), default=3, validators=[MinValueValidator(1), MaxValueValidator(1000)],
+        help_text=_("And at least this many new observations must agree."),
+    )  # fmt: skip
+    evidence_max_age_s = models.FloatField(
+        _("evidence not older than, seconds"), null=True, blank=True, validators=[MinValueValidator(1)],
+        help_text=_("Empty: two poll intervals."),
+    )  # fmt: skip
+    template_key = models.CharField(_("command"), max_length=64, default="power_cycle")
+    params = models.JSONField(_("parameters"), default=dict, blank=True)
+    max_attempts = models.PositiveSmallIntegerField(
+        _("attempts per case"), default=2, validators=[MinValueValidator(1), MaxValueValidator(5)]
+    )
+    cooldown_s = models.FloatField(
+        _("pause per device, seconds"),
+        default=3600,
+        validators=[MinValueValidator(0), MaxValueValidator(7 * DAY_S)],
+    )
+    max_actions_per_day = models.PositiveSmallIntegerField(
+        _("actions per device in 24 h"), default=3, validators=[MinValueValidator(1), MaxValueValidator(24)]
+    )
+    verify_s = models.FloatField(
+        _("must be back within, seconds"),
+        default=900,
+        validators=[MinValueValidator(1), MaxValueValidator(DAY_S)],
+    )
+    stable_s = models.FloatField(
+        _("and stay for, seconds"), default=300, validators=[MinValueValidator(0), MaxValueValidator(DAY_S)]
+    )
+    may_darken_others = models.BooleanField(
+        _("may darken healthy neighbours"),
+        default=False,
+        help_text=_("Whether the socket may be cycled while it feeds players that work."),
+    )
+    version = models.PositiveIntegerField(default=1, editable=False)
+    evaluated_at = models.DateTimeField(_("last evaluated"), null=True, editable=False)
+    broken_reason = models.CharField(_("cannot run because"), max_length=300, blank=True, editable=False)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+
+    objects = PlatformQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("job")
+        verbose_name_plural = _("jobs")
+        ordering = ["platform", "name"]
+        constraints = [models.UniqueConstraint(fields=["platform", "name"], name="job_name_per_platform")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        for field in ("exporter", "site"):
+            other = getattr(self, field)
+            if other is not None and other.platform_id != self.platform_id:
+                raise ValidationError({field: _("This belongs to another platform.")})
+        if not isinstance(self.labels, dict):
+            raise ValidationError({"labels": _('Write an object such as {"hall": "A"}.')})
+        if self.source == self.Source.PROMQL:
+            try:
+                check_promql(self.promql, platform_id=self.platform_id)
+            except ConditionError as exc:
+                raise ValidationError({"promql": str(exc)}) from exc
+
+    @property
+    def hold(self) -> timedelta:
+        """How long the condition must hold."""
+        return timedelta(seconds=self.hold_s)
+
+
+class JobState(models.Model):
+    """What one job knows of one device: only devices that were ever not fine have a row."""
+
+    PLATFORM_PATH = "job__platform"
+    OWNER_PATHS = ("device__owner", "device__shares__user")
+
+    job = models.ForeignKey(Job, models.CASCADE, related_name="states")
+    device = models.ForeignKey(Device, models.CASCADE, related_name="job_states")
+    phase = models.CharField(_("phase"), max_length=16, choices=Phase.choices, default=Phase.OK)
+    since = models.DateTimeField(_("since"), null=True)
+    samples = models.PositiveIntegerField(_("fresh samples"), default=0)
+    last_sample_at = models.DateTimeField(null=True)
+    value = models.FloatField(_("value"), null=True)
+    episode = models.PositiveIntegerField(default=0)
+    job_version = models.PositiveIntegerField(default=0)
+
+    objects = PlatformQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("view of a device")
+        verbose_name_plural = _("views of devices")
+        constraints = [models.UniqueConstraint(fields=["job", "device"], name="job_state_once")]
+
+    def __str__(self) -> str:
+        return f"{self.job} · {self.device}: {self.get_phase_display()}"
+
+
+class JobRun(models.Model):
+    """One evaluation; the tick is unique, so that two workers never evaluate the same one."""
+
+    PLATFORM_PATH = "job__platform"
+    OWNER_PATHS = ()
+
+    job = models.ForeignKey(Job, models.CASCADE, related_name="runs", verbose_name=_("job"))
+    tick = models.CharField(max_length=64)
+    at = models.DateTimeField(_("time"))
+    looked_at = models.PositiveIntegerField(_("devices"), default=0)
+    breach = models.PositiveIntegerField(_("condition true"), default=0)
+    unknown = models.PositiveIntegerField(_("no data"), default=0)
+    fired = models.PositiveIntegerField(_("fired"), default=0)
+    error = models.CharField(_("error"), max_length=300, blank=True)
+
+    objects = PlatformQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("evaluation")
+        verbose_name_plural = _("evaluations")
+        ordering = ["-at"]
+        constraints = [models.UniqueConstraint(fields=["job", "tick"], name="job_run_once_per_tick")]
+
+    def __str__(self) -> str:
+        return f"{self.job} {self.at:%Y-%m-%d %H:%M:%S}"
+
+
+class Heartbeat(models.Model):
+    """When a process last did its round: a silent worker is seen by the web process."""
+
+    name = models.CharField(max_length=32, primary_key=True)
+    at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = _("heartbeat")
+        verbose_name_plural = _("heartbeats")
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,1 @@
+"""What automation writes: evaluations, cases, attempts, and the sweep behind them."""

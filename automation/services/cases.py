@@ -1,0 +1,412 @@
+"""Cases: open them, take the next step, close them with proof, hand them to people."""
+
+import logging
+import uuid
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import F
+
+from automation.engine import Peers, Reading
+from automation.guards import Refusal, candidate_of, first_refusal
+from automation.models import ActionRun, Case, CaseEvent, GuardRefusal, Job
+from automation.peers import mass_of
+from automation.signals import case_told
+from automation.states import CASE, LIVE, RUN, CaseState, Mode, RunState
+from automation.verification import CaseFacts, Decision, Step, next_step
+from devices.errors import CommandInvalid
+from devices.models import Command, Device
+from devices.services import confirm, request_command
+from devices.states import MAY_HAVE_ACTED
+from exporters.models import Exporter
+from platforms import audit
+
+logger = logging.getLogger(__name__)
+C = CaseState
+PATIENCE = timedelta(minutes=30)  # how long guards may refuse before a person is told
+
+
+def job_actor(job: Job | None) -> audit.Actor:
+    """Who acts when a job acts."""
+    return audit.Actor(audit.Kind.JOB, str(job.pk if job else ""), job.name if job else "REMOSA")
+
+
+def tell(case: Case, kind: str, *, now: datetime, by: str = "", **data: Any) -> None:
+    """Write a line of the case's timeline."""
+    CaseEvent.objects.create(case=case, at=now, kind=kind, data=data, by=by)
+
+
+def call_people(case: Case, kind: str) -> None:
+    """Ring: people should hear of this case."""
+    key = case.pk
+    transaction.on_commit(lambda: case_told.send(Case, case_id=key, kind=kind))
+
+
+# --- opening -------------------------------------------------------------------------------------
+
+
+def open_case(*, job: Job, device_id: int, reading: Reading, now: datetime) -> Case:
+    """The live case of this device: a new one, or the one there is, whatever opened it."""
+    device = Device.objects.select_related("platform", "site").get(pk=device_id)
+    evidence = {
+        "source": job.source, "value": reading.value, "hold_s": job.hold_s, "samples": job.fresh_samples,
+        "observed_at": reading.observed_at.isoformat() if reading.observed_at else None,
+    }  # fmt: skip
+    case, created = _live_or_new(
+        subject=f"device:{device.pk}", platform=device.platform, kind=Case.Kind.DEVICE, title=device.name, device=device,
+        job=job, job_version=job.version, mode=job.mode, down_since=reading.since or device.state_since,
+        evidence=evidence, now=now,
+    )  # fmt: skip
+    if created:
+        tell(case, "opened", now=now, **evidence)
+        audit.record(
+            actor=job_actor(job), verb="case.opened", target=case, platform=case.platform, cause_id=case.cause_id,
+            after=evidence, at=now,
+        )  # fmt: skip
+        _join_mass(case, device, job, now=now)
+    return case
+
+
+def _live_or_new(*, subject: str, now: datetime, **fields: Any) -> tuple[Case, bool]:
+    """The unique index decides a race; the loser takes the winner's case."""
+    live = Case.objects.filter(subject=subject, state__in=LIVE)
+    found = live.first()
+    if found is not None:
+        return found, False
+    try:
+        with transaction.atomic():
+            return Case.objects.create(subject=subject, opened_at=now, state_changed_at=now, **fields), True
+    except IntegrityError:
+        return live.get(), False
+
+
+def _join_mass(case: Case, device: Device, job: Job, *, now: datetime) -> None:
+    """Many fell together: one parent tells people once, and its children wait."""
+    group = mass_of(device, now=now, window=max(timedelta(minutes=10), job.hold + timedelta(minutes=2)))
+    if group is None:
+        return
+    parent = _mass_case(case, group, now=now)
+    Case.objects.filter(pk=case.pk).update(parent=parent)
+    case.parent = parent
+    tell(case, "joined_mass", now=now, group=parent.title)
+
+
+def _mass_case(child: Case, group: Peers, *, now: datetime) -> Case:
+    parent, created = _live_or_new(
+        subject=group.subject, platform=child.platform, kind=Case.Kind.MASS, title=group.title, job=child.job,
+        mode=child.mode, down_since=child.down_since, now=now,
+        evidence={"scope": group.scope, "bad": group.bad, "known": group.known},
+    )  # fmt: skip
+    if created:
+        tell(parent, "mass_opened", now=now, scope=group.scope, bad=group.bad, known=group.known)
+        audit.record(
+            actor=job_actor(child.job), verb="case.mass_opened", target=parent, platform=parent.platform,
+            cause_id=parent.cause_id, after=parent.evidence, at=now,
+        )  # fmt: skip
+        _escalate(parent, why="common_cause", now=now)
+    return parent
+
+
+def see_to_upstream(exporter: Exporter, *, now: datetime) -> Case | None:
+    """A CMS that fails or contradicts itself is one case of its own, and closes when it is well again."""
+    subject = f"upstream:{exporter.pk}"
+    live = Case.objects.filter(subject=subject, state__in=LIVE).first()
+    in_doubt = exporter.is_up is False or bool(exporter.suspect_reason)
+    if in_doubt and live is None:
+        with transaction.atomic():
+            live, created = _live_or_new(
+                subject=subject, platform=exporter.platform, kind=Case.Kind.UPSTREAM, title=exporter.name,
+                down_since=now,
+                evidence={"exporter": exporter.pk, "why": exporter.suspect_reason or exporter.last_error}, now=now,
+            )  # fmt: skip
+            if created:
+                tell(live, "upstream_doubted", now=now, why=exporter.suspect_reason or exporter.last_error)
+                _escalate(live, why="cms_in_doubt", now=now)
+    elif not in_doubt and live is not None and exporter.is_up:
+        _close_well(live, now=now, outcome="cms_answers_again")
+    return live
+
+
+# --- the next step -------------------------------------------------------------------------------
+
+
+def advance_platform(platform_id: int, *, now: datetime) -> int:
+    """Take the next step of each live device case of a platform, then of the mass cases; how many moved."""
+    live = Case.objects.filter(platform=platform_id, state__in=LIVE)
+    moved = 0
+    for case_id in live.filter(kind=Case.Kind.DEVICE).order_by("opened_at").values_list("pk", flat=True):
+        moved += advance_case(case_id, now=now)
+    for parent in live.filter(kind=Case.Kind.MASS):
+        if not parent.children.filter(state__in=LIVE).exists():
+            moved += _close_well(parent, now=now, outcome="all_back")
+    return moved
+
+
+def advance_case(case_id: uuid.UUID, *, now: datetime) -> bool:
+    """Take the next steps of one device case until it waits; True when anything moved. Safe to repeat."""
+    moved = False
+    for _round in range(4):  # back -> watched -> stable, or fell again -> acts: never more in one instant
+        with transaction.atomic():
+            case = (
+                Case.objects.select_for_update(of=("self",))
+                .select_related("job__platform", "device", "platform", "parent")
+                .filter(pk=case_id, kind=Case.Kind.DEVICE, state__in=LIVE)
+                .first()
+            )
+            if case is None or not _take(case, next_step(_facts(case, now=now), now=now), now=now):
+                return moved
+            moved = True
+    return moved
+
+
+def _last_run(case: Case) -> ActionRun | None:
+    return case.runs.select_related("command").order_by("-attempt").first()
+
+
+def _facts(case: Case, *, now: datetime) -> CaseFacts:
+    run, job, device = _last_run(case), case.job, case.device
+    command = run.command if run else None
+    refused = (
+        GuardRefusal.objects.filter(
+            case=case, attempt=case.attempts + 1, lifts_at=None, last_at__gte=now - PATIENCE
+        )
+        .order_by("first_at")
+        .values_list("first_at", flat=True)
+        .first()
+    )
+    waits_for_mass = case.parent is not None and case.parent.state in LIVE
+    observed_at, state = device.observed_at, device.state
+    return CaseFacts(
+        state=case.state,
+        mode=Mode.SHADOW if waits_for_mass or job is None or not job.is_enabled else job.mode,
+        attempts=case.attempts,
+        max_attempts=job.max_attempts if job else 0,
+        device_state=state,
+        device_since=device.state_since,
+        observed_at=observed_at,
+        back_since=case.back_since,
+        command_state=command.state if command else None,
+        command_sent_at=command.sent_at if command else None,
+        refused_since=refused,
+        stable=timedelta(seconds=job.stable_s if job else 300),
+        verify=timedelta(seconds=job.verify_s if job else 900),
+        patience=PATIENCE,
+    )
+
+
+def _take(case: Case, decision: Decision, *, now: datetime) -> bool:
+    """Do what was decided; True when the case moved and may have a next step at once."""
+    if decision.step is Step.WAIT:
+        if decision.deadline_at != case.deadline_at:
+            Case.objects.filter(pk=case.pk).update(deadline_at=decision.deadline_at)
+        return False
+    if decision.step is Step.WATCH:
+        return _watch(case, decision, now=now)
+    if decision.step is Step.FELL_AGAIN:
+        target = C.ACTING if case.attempts else C.OPEN
+        tell(case, "fell_again", now=now)
+        return CASE.move(case, target, now=now, why=decision.why, back_since=None)
+    if decision.step is Step.VERIFY:
+        return _verify(case, now=now)
+    if decision.step is Step.ESCALATE:
+        return _escalate(case, why=decision.why, now=now)
+    if decision.step is Step.SUGGEST:
+        return _suggest(case, why=decision.why, now=now)
+    return start_attempt(case, why=decision.why, now=now)
+
+
+def _watch(case: Case, decision: Decision, *, now: datetime) -> bool:
+    back_since = case.device.state_since
+    tell(case, "back", now=now, since=back_since.isoformat() if back_since else None)
+    if case.state == C.VERIFYING:
+        return bool(
+            Case.objects.filter(pk=case.pk, back_since=None).update(
+                back_since=back_since, deadline_at=decision.deadline_at
+            )
+        )
+    return CASE.move(
+        case, C.VERIFYING, now=now, why=decision.why, back_since=back_since, deadline_at=decision.deadline_at
+    )
+
+
+def _verify(case: Case, *, now: datetime) -> bool:
+    """The device is back and stayed: close with proof, and let the command know that it worked."""
+    run = _last_run(case)
+    command = run.command if run else None
+    acted = command is not None and command.state in MAY_HAVE_ACTED and command.sent_at is not None
+    repaired = acted and case.back_since is not None and case.back_since > command.sent_at
+    outcome = "repaired" if repaired else "recovered_alone"
+    if not _close_well(case, now=now, outcome=outcome):
+        return False
+    if repaired:
+        confirm(command.pk, at=now, why="back and stable")
+    if run is not None:
+        RUN.move(run, RunState.DONE, now=now, reason=outcome)
+    return True
+
+
+def _close_well(case: Case, *, now: datetime, outcome: str) -> bool:
+    if case.state in (C.OPEN, C.ACTING, C.ESCALATED):
+        CASE.move(case, C.VERIFYING, now=now, why=outcome)
+    if not CASE.move(
+        case, C.VERIFIED, now=now, why=outcome, outcome=outcome, closed_at=now, deadline_at=None
+    ):
+        return False
+    tell(case, "verified", now=now, outcome=outcome)
+    audit.record(
+        actor=job_actor(case.job), verb="case.verified", target=case, platform=case.platform, cause_id=case.cause_id,
+        after={"outcome": outcome}, at=now,
+    )  # fmt: skip
+    if case.notices_sent:
+        call_people(case, "verified")
+    return True
+
+
+def _escalate(case: Case, *, why: str, now: datetime) -> bool:
+    """No more by machine: a person is told, and the case stays theirs until the device is back."""
+    if not CASE.move(
+        case, C.ESCALATED, now=now, why=why, outcome=why, deadline_at=None, notices_sent=F("notices_sent") + 1
+    ):
+        return False
+    run = _last_run(case)
+    if run is not None:
+        RUN.move(run, RunState.FAILED, now=now, reason=why)
+    tell(case, "escalated", now=now, why=why)
+    audit.record(
+        actor=job_actor(case.job), verb="case.escalated", target=case, platform=case.platform, cause_id=case.cause_id,
+        reason=why, at=now,
+    )  # fmt: skip
+    call_people(case, "escalated")
+    return True
+
+
+def _suggest(case: Case, *, why: str, now: datetime) -> bool:
+    """Say once per attempt what would help; a person decides."""
+    refusal = first_refusal(candidate_of(case), now=now)
+    if refusal is not None:
+        write_refusal(case, refusal, now=now)
+        return False
+    attempt = case.attempts + 1
+    if not case.events.filter(kind="suggested", data__attempt=attempt).exists():
+        tell(case, "suggested", now=now, attempt=attempt, why=why)
+        Case.objects.filter(pk=case.pk).update(notices_sent=F("notices_sent") + 1)
+        call_people(case, "suggested")
+    return False
+
+
+# --- acting --------------------------------------------------------------------------------------
+
+
+def start_attempt(case: Case, *, why: str, now: datetime, by: Any = None) -> bool:
+    """Plan the next attempt and ask for its command, unless a guard objects; True when the case moved.
+
+    ``by`` is the person who approved or asked; the job itself acts without one.
+    """
+    candidate = candidate_of(case, by_person=by is not None)
+    refusal = first_refusal(candidate, now=now)
+    if refusal is not None:
+        write_refusal(case, refusal, now=now)
+        return False
+    job, socket, attempt = candidate.job, candidate.socket, case.attempts + 1
+    assert socket is not None  # noqa: S101  the guard `power` has seen to it
+    run, _created = ActionRun.objects.get_or_create(
+        case=case, attempt=attempt, defaults={"planned_at": now, "state_changed_at": now}
+    )
+    try:
+        with transaction.atomic():
+            if (
+                not CASE.move(case, C.ACTING, now=now, why=why, attempts=attempt, back_since=None)
+                and case.state != C.ACTING
+            ):
+                return False
+            Case.objects.filter(pk=case.pk).update(attempts=attempt, job_version=job.version)
+            command = request_command(
+                device=socket, template_key=job.template_key, params=job.params,
+                source=Command.Source.PERSON if by is not None else Command.Source.JOB,
+                idem_key=f"case:{case.pk}:a{attempt}", cause_id=case.cause_id, now=now, actor=by, target=candidate.device, job_id=job.pk, case_id=case.pk,
+                source_ref=f"job:{job.pk}", reason=job.name,
+            )  # fmt: skip
+    except CommandInvalid as exc:
+        write_refusal(case, Refusal("power", "command_invalid", {"why": str(exc), **exc.fields}), now=now)
+        return False
+    RUN.move(run, RunState.RUNNING, now=now, command=command)
+    tell(
+        case,
+        "acted",
+        now=now,
+        by=str(by or ""),
+        attempt=attempt,
+        command=str(command.pk),
+        socket=socket.name,
+        text=command.body,
+    )
+    return True
+
+
+def write_refusal(case: Case, refusal: Refusal, *, now: datetime) -> None:
+    """One line of the why-not journal; the same objection to the same attempt is counted, not repeated."""
+    row, created = GuardRefusal.objects.get_or_create(
+        case=case, attempt=case.attempts + 1, guard=refusal.guard, reason=refusal.reason,
+        defaults={
+            "platform": case.platform, "job": case.job, "device": case.device, "data": refusal.data,
+            "lifts_at": refusal.lifts_at, "first_at": now, "last_at": now,
+        },
+    )  # fmt: skip
+    if created:
+        tell(case, "refused", now=now, guard=refusal.guard, reason=refusal.reason, **refusal.data)
+    else:
+        GuardRefusal.objects.filter(pk=row.pk).update(
+            last_at=now, times=F("times") + 1, data=refusal.data, lifts_at=refusal.lifts_at
+        )
+
+
+# --- people --------------------------------------------------------------------------------------
+
+
+def acknowledge(case: Case, *, by: Any, now: datetime) -> bool:
+    """A person takes the case; False when somebody did before."""
+    with transaction.atomic():
+        mine = Case.objects.filter(pk=case.pk, acknowledged_by=None, state__in=LIVE)
+        if not mine.update(acknowledged_by=by, acknowledged_at=now):
+            return False
+        tell(case, "acknowledged", now=now, by=str(by))
+        audit.record(
+            actor=audit.person(by),
+            verb="case.acknowledged",
+            target=case,
+            platform=case.platform,
+            cause_id=case.cause_id,
+            at=now,
+        )
+    return True
+
+
+def repair_now(case: Case, *, by: Any, now: datetime) -> bool:
+    """A person asks for the next attempt now; the guards that protect devices still object, with a row."""
+    with transaction.atomic():
+        locked = (
+            Case.objects.select_for_update(of=("self",))
+            .select_related("job__platform", "device", "platform", "parent")
+            .get(pk=case.pk)
+        )
+        if locked.state not in (C.OPEN, C.VERIFYING, C.ACTING, C.ESCALATED) or locked.job is None:
+            return False
+        if locked.state == C.ESCALATED:
+            CASE.move(locked, C.VERIFYING, now=now, why="asked by a person", by=str(by))
+        return start_attempt(locked, why="asked by a person", now=now, by=by)
+
+
+def cancel_case(case: Case, *, by: Any, reason: str, now: datetime) -> bool:
+    """A person ends the case without proof; what is queued for it does not leave any more."""
+    with transaction.atomic():
+        if not CASE.move(
+            case, C.CANCELLED, now=now, why=reason, by=str(by), outcome="cancelled", closed_at=now
+        ):
+            return False
+        tell(case, "cancelled", now=now, by=str(by), reason=reason)
+        audit.record(
+            actor=audit.person(by), verb="case.cancelled", target=case, platform=case.platform, reason=reason,
+            cause_id=case.cause_id, at=now,
+        )  # fmt: skip
+    return True

@@ -1,0 +1,146 @@
+"""Read what a job looks at: one reading per device of its set, from the snapshot or from Prometheus.
+
+A reading says ``breach`` True or False only when a healthy source said so; else None.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from django.db.models.fields.json import KeyTextTransform
+
+from automation import prometheus
+from automation.conditions import holds
+from automation.engine import Reading
+from automation.models import Job
+from devices.models import Command, Device, PowerLink
+from devices.states import MAY_HAVE_ACTED, CommandState, DeviceState
+from exporters.models import ExporterTarget
+from platforms.querysets import PlatformQuerySet
+
+DARKENING = ("cycle", "off", "on_then_off", "off_later")
+
+
+def devices_of(job: Job) -> PlatformQuerySet:
+    """The set that the job watches, always inside its own platform."""
+    rows = Device.objects.of(job.platform_id).filter(is_active=True, kind=Device.Kind.PLAYER)
+    if job.exporter_id:
+        rows = rows.filter(pk__in=ExporterTarget.objects.filter(exporter=job.exporter_id).values("device"))
+    if job.site_id:
+        rows = rows.filter(site=job.site_id)
+    for number, (key, value) in enumerate(sorted(job.labels.items())):
+        rows = rows.annotate(**{f"label{number}": KeyTextTransform(key, "labels")}).filter(
+            **{f"label{number}": str(value)}
+        )
+    named = job.devices.values_list("pk", flat=True)
+    if job.pk and named.exists():
+        rows = rows.filter(pk__in=named)
+    return rows
+
+
+def targets_of(job: Job) -> PlatformQuerySet:
+    """The targets through which CMSs know the job's set; the exporter comes along."""
+    rows = ExporterTarget.objects.filter(device__in=devices_of(job), exporter__platform=job.platform_id)
+    if job.exporter_id:
+        rows = rows.filter(exporter=job.exporter_id)
+    return rows.select_related("exporter")
+
+
+def max_age_of(job: Job, target: ExporterTarget | None) -> timedelta:
+    """How old evidence may be: the job's own limit, or twice the poll interval."""
+    if job.evidence_max_age_s:
+        return timedelta(seconds=job.evidence_max_age_s)
+    return target.exporter.max_age if target else timedelta(minutes=2)
+
+
+def expected_dark(platform_id: int, *, now: datetime) -> set[int]:
+    """The devices that are dark by our own doing: their socket was told to cut their output a moment ago."""
+    commands = Command.objects.filter(
+        platform=platform_id, power__in=DARKENING, state__in=[*MAY_HAVE_ACTED, CommandState.QUEUED]
+    ).exclude(verify_until__lte=now)
+    lines = {
+        (device_id, line): True
+        for device_id, line in commands.filter(created_at__gte=now - timedelta(days=1)).values_list(
+            "device_id", "template__line"
+        )
+    }
+    if not lines:
+        return set()
+    fed = PowerLink.objects.filter(valid_to=None, socket__in={device_id for device_id, _line in lines})
+    return {
+        device_id
+        for device_id, socket_id, line in fed.values_list("device_id", "socket_id", "line")
+        if (socket_id, line) in lines or (socket_id, 0) in lines
+    }
+
+
+def read_snapshot(job: Job, *, expected: set[int]) -> dict[int, tuple[Reading, timedelta]]:
+    """{device id: (reading, how old it may be)}: offline in the CMS is the breach."""
+    readings: dict[int, tuple[Reading, timedelta]] = {}
+    for target in targets_of(job).only(
+        "device_id", "status", "status_since", "observed_at", "exporter__is_up", "exporter__suspect_reason",
+        "exporter__interval_s", "exporter__timeout_s",
+    ):  # fmt: skip
+        reading = Reading(
+            breach={DeviceState.ONLINE: False, DeviceState.OFFLINE: True}.get(target.status),
+            observed_at=target.observed_at,
+            since=target.status_since,
+            value={DeviceState.ONLINE: 1.0, DeviceState.OFFLINE: 0.0}.get(target.status),
+            upstream_ok=bool(target.exporter.is_up) and not target.exporter.suspect_reason,
+            expected=target.device_id in expected,
+        )
+        known = readings.get(target.device_id)
+        if known is None or _is_better(reading, known[0]):
+            readings[target.device_id] = (reading, max_age_of(job, target))
+    return readings
+
+
+def _is_better(new: Reading, old: Reading) -> bool:
+    """Of two CMSs that know a device, the one with an answer and the newer one counts."""
+    if (new.breach is None) != (old.breach is None):
+        return new.breach is not None
+    if new.observed_at is None or old.observed_at is None:
+        return new.observed_at is not None
+    return new.observed_at > old.observed_at
+
+
+def read_prometheus(job: Job, *, expected: set[int], now: datetime) -> dict[int, tuple[Reading, timedelta]]:
+    """{device id: (reading, how old it may be)}: the query's value against the job's threshold.
+
+    A device without a sample has no reading: absent is unknown. Raises PrometheusUnavailable.
+    """
+    by_identity = {
+        (target.exporter_id, target.external_id): target
+        for target in targets_of(job).only(
+            "device_id", "external_id", "exporter_id", "exporter__interval_s", "exporter__timeout_s"
+        )
+    }
+    samples = prometheus.query_vector(job.promql, at=now)
+    readings: dict[int, tuple[Reading, timedelta]] = {}
+    for sample in samples:
+        target = _target_of(sample.labels, by_identity, job.platform_id)
+        if target is None:
+            continue
+        reading = Reading(
+            breach=holds(sample.value, job.operator, job.threshold),
+            observed_at=sample.at,
+            value=sample.value,
+            expected=target.device_id in expected,
+        )
+        readings[target.device_id] = (reading, max_age_of(job, target))
+    return readings
+
+
+def _target_of(
+    labels: dict[str, str], targets: dict[tuple[int, str], ExporterTarget], platform_id: int
+) -> ExporterTarget | None:
+    """Map a series to a device by immutable labels only, inside the platform."""
+    platform = labels.get("platform_id", labels.get("exported_platform_id"))
+    identity = labels.get("mac") or labels.get("device_id")
+    exporter = labels.get("exporter_id")
+    if identity is None or (platform is not None and platform != str(platform_id)):
+        return None
+    if exporter is not None:
+        return targets.get((int(exporter), identity)) if exporter.isdigit() else None
+    fitting: Iterable[ExporterTarget] = [t for (_e, external), t in targets.items() if external == identity]
+    only = list(fitting)
+    return only[0] if len(only) == 1 else None

@@ -1,0 +1,111 @@
+"""What comes next in a case, from its facts. Pure.
+
+A case is only closed by evidence: the device is back, was seen back after what we did, and stays
+back. Nothing seen in time leads to the next attempt, and at the end to a person.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+NEVER_LEFT = frozenset({"blocked", "cancelled", "expired", "superseded", "failed"})
+WITHOUT_EFFECT = frozenset({"not_executed", "refused"})
+ON_ITS_WAY = frozenset({"requested", "queued", "sent", "delivered", "unknown"})
+
+
+class Step(StrEnum):
+    WAIT = "wait"
+    ACT = "act"  # try the next attempt, if the guards let it pass
+    SUGGEST = "suggest"
+    WATCH = "watch"  # the device is back: see whether it stays
+    FELL_AGAIN = "fell_again"
+    VERIFY = "verify"
+    ESCALATE = "escalate"
+
+
+@dataclass(frozen=True)
+class CaseFacts:
+    """All that the next step depends on. ``device_state`` is online, offline or unknown, as of ``observed_at``."""
+
+    state: str
+    mode: str
+    attempts: int
+    max_attempts: int
+    device_state: str
+    device_since: datetime | None
+    observed_at: datetime | None
+    back_since: datetime | None
+    command_state: str | None  # of the last attempt
+    command_sent_at: datetime | None
+    refused_since: datetime | None  # since when guards refuse this attempt
+    stable: timedelta
+    verify: timedelta
+    patience: timedelta  # how long a refused attempt may wait before a person is told
+
+
+@dataclass(frozen=True)
+class Decision:
+    step: Step
+    why: str
+    deadline_at: datetime | None = None
+
+
+def next_step(facts: CaseFacts, *, now: datetime) -> Decision:
+    """The one next step of a live case; WAIT names the deadline at which to ask again."""
+    if facts.device_state == "online":
+        return _while_back(facts)
+    if facts.state == "escalated":
+        return Decision(Step.WAIT, "with a person")
+    if facts.state == "verifying" and facts.back_since is not None and facts.device_state == "offline":
+        return Decision(Step.FELL_AGAIN, "offline again before it was stable")
+    if facts.attempts == 0 or facts.command_state is None:
+        return _before_action(facts, now=now)
+    return _after_action(facts, now=now)
+
+
+def _while_back(facts: CaseFacts) -> Decision:
+    """Online: measured between observations, so that a frozen clock or a dead poller proves nothing."""
+    assert facts.device_since is not None  # noqa: S101  an online device has a since
+    sent = facts.command_sent_at
+    if sent is not None and facts.observed_at is not None and facts.observed_at <= sent:
+        return Decision(Step.WAIT, "seen before the command left")
+    if facts.state != "verifying" or facts.back_since is None:
+        return Decision(Step.WATCH, "back", facts.device_since + facts.stable)
+    if facts.observed_at is not None and facts.observed_at - facts.back_since >= facts.stable:
+        return Decision(Step.VERIFY, "stable")
+    return Decision(Step.WAIT, "stays back?", facts.back_since + facts.stable)
+
+
+def _before_action(facts: CaseFacts, *, now: datetime) -> Decision:
+    if facts.mode == "shadow":
+        return Decision(Step.WAIT, "watching only")
+    if facts.refused_since is not None and now - facts.refused_since >= facts.patience:
+        return Decision(Step.ESCALATE, "guards_refuse")
+    return Decision(Step.SUGGEST if facts.mode == "suggest" else Step.ACT, "condition holds")
+
+
+def _after_action(facts: CaseFacts, *, now: datetime) -> Decision:
+    state = facts.command_state
+    if state in ("needs_operator", "closed_by_operator"):
+        return Decision(Step.ESCALATE, "outcome_unknown")
+    if state in NEVER_LEFT or state in WITHOUT_EFFECT:
+        return _retry(facts, why=f"command_{state}", now=now)
+    if facts.command_sent_at is None:
+        return Decision(Step.WAIT, "on its way")
+    deadline = facts.command_sent_at + facts.verify
+    if now < deadline:
+        return Decision(Step.WAIT, "waiting for it to come back", deadline)
+    if facts.device_state == "unknown":
+        return Decision(Step.ESCALATE, "no_data_after_action")
+    if state == "unknown":
+        return Decision(Step.WAIT, "outcome unknown", None)
+    return _retry(facts, why="not_back_in_time", now=now)
+
+
+def _retry(facts: CaseFacts, *, why: str, now: datetime) -> Decision:
+    """Another attempt while there are any left; then a person."""
+    if facts.attempts >= facts.max_attempts:
+        return Decision(Step.ESCALATE, why)
+    if facts.refused_since is not None and now - facts.refused_since >= facts.patience:
+        return Decision(Step.ESCALATE, "guards_refuse")
+    return Decision(Step.SUGGEST if facts.mode == "suggest" else Step.ACT, why)

@@ -1,0 +1,16 @@
+"""Tables of ``devices``."""
+
+from devices.models.catalogue import CommandTemplate, DeviceModel
+from devices.models.commands import Command, CommandEvent
+from devices.models.inventory import Device, DeviceShare, PowerLink, Site
+
+__all__ = [
+    "Command",
+    "CommandEvent",
+    "CommandTemplate",
+    "Device",
+    "DeviceModel",
+    "DeviceShare",
+    "PowerLink",
+    "Site",
+]

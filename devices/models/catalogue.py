@@ -1,0 +1,76 @@
+"""The command catalogue of control devices: data, loaded from ``devices/data``."""
+
+from django.db import models
+from django.utils import translation
+from django.utils.translation import gettext_lazy as _
+
+from devices.catalogue import ParamSpec, TemplateSpec
+
+
+class DeviceModel(models.Model):
+    """A model of control device. Nothing is rendered without one: the same bytes differ between models."""
+
+    code = models.CharField(_("code"), max_length=32, unique=True)
+    vendor = models.CharField(_("vendor"), max_length=64)
+    lines = models.PositiveSmallIntegerField(_("outputs"), default=1)
+    reply_rules = models.JSONField(_("reply rules"), default=list, blank=True)
+    bench_checked_at = models.DateTimeField(
+        _("checked on the bench"),
+        null=True,
+        blank=True,
+        help_text=_("Automation only acts through models that were checked: cycle, lost ON, replies."),
+    )
+
+    class Meta:
+        verbose_name = _("device model")
+        verbose_name_plural = _("device models")
+        ordering = ["code"]
+
+    def __str__(self) -> str:
+        return f"{self.vendor} {self.code}"
+
+
+class CommandTemplate(models.Model):
+    """One command of one model: body pattern, typed parameters, effect, who may send it."""
+
+    class Effect(models.TextChoices):
+        NON_IDEMPOTENT = "non-idempotent", _("acts each time")
+        IDEMPOTENT = "idempotent", _("may be repeated")
+        QUERY = "query", _("only asks")
+
+    model = models.ForeignKey(DeviceModel, models.CASCADE, related_name="templates", verbose_name=_("model"))
+    key = models.CharField(_("key"), max_length=64)
+    category = models.CharField(_("category"), max_length=32)
+    name_ru = models.CharField(_("name (Russian)"), max_length=200)
+    name_en = models.CharField(_("name (English)"), max_length=200)
+    body = models.CharField(_("text"), max_length=160)
+    params = models.JSONField(_("parameters"), default=list, blank=True)
+    effect = models.CharField(_("effect"), max_length=16, choices=Effect.choices)
+    power = models.CharField(_("power effect"), max_length=16, blank=True)
+    line = models.PositiveSmallIntegerField(_("output"), default=0, help_text=_("0 means all outputs."))
+    min_role = models.CharField(_("lowest role"), max_length=16)
+    dangerous = models.BooleanField(_("dangerous"), default=False)
+    source = models.CharField(_("source"), max_length=200, blank=True)
+
+    class Meta:
+        verbose_name = _("command template")
+        verbose_name_plural = _("command templates")
+        ordering = ["model", "category", "key"]
+        constraints = [models.UniqueConstraint(fields=["model", "key"], name="template_key_per_model")]
+
+    def __str__(self) -> str:
+        return f"{self.model.code}: {self.name}"
+
+    @property
+    def name(self) -> str:
+        """The name in the language of the reader."""
+        return self.name_ru if (translation.get_language() or "").startswith("ru") else self.name_en
+
+    @property
+    def spec(self) -> TemplateSpec:
+        """The template as the pure modules know it."""
+        return TemplateSpec(
+            model=self.model.code, key=self.key, category=self.category, name_ru=self.name_ru, name_en=self.name_en,
+            body=self.body, params=tuple(ParamSpec.from_dict(item) for item in self.params), effect=self.effect,
+            power=self.power, min_role=self.min_role, source=self.source, line=self.line, dangerous=self.dangerous,
+        )  # fmt: skip

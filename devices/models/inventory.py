@@ -1,0 +1,208 @@
+"""Sites, devices, who shares them, and what powers what."""
+
+import uuid
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from devices.models.catalogue import DeviceModel
+from devices.states import DeviceState
+from platforms.models import Platform
+from platforms.models.platform import default_time_zone, validate_time_zone
+from platforms.querysets import PlatformQuerySet
+from remosa.lib.phones import normalise_msisdn
+
+
+class Site(models.Model):
+    """A place (площадка) where devices stand."""
+
+    PLATFORM_PATH = "platform"
+    OWNER_PATHS = ("devices__owner", "devices__shares__user")
+
+    platform = models.ForeignKey(Platform, models.CASCADE, related_name="sites", verbose_name=_("platform"))
+    name = models.CharField(_("name"), max_length=200)
+    address = models.CharField(_("address"), max_length=300, blank=True)
+    time_zone = models.CharField(
+        _("time zone"), max_length=64, default=default_time_zone, validators=[validate_time_zone]
+    )
+    outer_ip = models.GenericIPAddressField(_("outer IP"), null=True, blank=True)
+    contact_name = models.CharField(_("contact on site"), max_length=200, blank=True)
+    contact_phone = models.CharField(_("contact phone"), max_length=32, blank=True)
+    notes = models.TextField(_("access notes"), blank=True)
+
+    objects = PlatformQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("site")
+        verbose_name_plural = _("sites")
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["platform", "name"], name="site_name_per_platform")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Device(models.Model):
+    """Anything out there: a player, a socket, a sensor, an agent.
+
+    ``state`` is what the last observation said, at ``observed_at`` (UTC), from ``state_source``.
+    """
+
+    class Kind(models.TextChoices):
+        PLAYER = "player", _("player")
+        SOCKET = "socket", _("GSM socket")
+        SENSOR = "sensor", _("sensor")
+        AGENT = "agent", _("agent")
+
+    PLATFORM_PATH = "platform"
+    OWNER_PATHS = ("owner", "shares__user")
+
+    uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    platform = models.ForeignKey(Platform, models.CASCADE, related_name="devices", verbose_name=_("platform"))
+    site = models.ForeignKey(
+        Site, models.SET_NULL, null=True, blank=True, related_name="devices", verbose_name=_("site")
+    )
+    kind = models.CharField(_("kind"), max_length=16, choices=Kind.choices, default=Kind.PLAYER)
+    name = models.CharField(_("name"), max_length=200)
+    mac = models.CharField("MAC", max_length=17, blank=True)
+    external_id = models.CharField(_("number in the CMS"), max_length=100, blank=True)
+    msisdn = models.CharField(
+        _("SIM number"), max_length=16, blank=True, help_text=_("For example +79001234567.")
+    )
+    model = models.ForeignKey(
+        DeviceModel, models.PROTECT, null=True, blank=True, related_name="devices", verbose_name=_("model")
+    )
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="owned_devices",
+        verbose_name=_("owner"),
+    )
+    is_active = models.BooleanField(_("active"), default=True)
+    state = models.CharField(
+        _("state"), max_length=16, choices=DeviceState.choices, default=DeviceState.UNKNOWN, editable=False
+    )
+    state_since = models.DateTimeField(_("since"), null=True, editable=False)
+    observed_at = models.DateTimeField(_("observed"), null=True, editable=False)
+    state_source = models.CharField(_("said by"), max_length=64, blank=True, editable=False)
+    facts = models.JSONField(_("facts"), default=dict, blank=True, editable=False)
+    labels = models.JSONField(_("labels"), default=dict, blank=True)
+    notes = models.TextField(_("notes"), blank=True)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+
+    objects = PlatformQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("device")
+        verbose_name_plural = _("devices")
+        ordering = ["name"]
+        indexes = [
+            models.Index(fields=["platform", "name"], name="device_list"),  # the console's list
+            models.Index(fields=["platform", "state"], name="device_by_state"),  # home page counters
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["platform", "mac"], name="device_mac_per_platform", condition=~models.Q(mac=""),
+                violation_error_message=_("Another device of this platform already has this MAC."),
+            ),
+            models.UniqueConstraint(
+                fields=["msisdn"], name="device_number_is_bound_once",
+                condition=models.Q(is_active=True) & ~models.Q(msisdn=""),
+                violation_error_message=_("This SIM number is already in use. Check the number."),
+            ),
+        ]  # fmt: skip
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        if self.msisdn:
+            try:
+                self.msisdn = normalise_msisdn(self.msisdn)
+            except ValueError as exc:
+                raise ValidationError({"msisdn": str(exc)}) from exc
+        if self.kind == self.Kind.SOCKET and self.model_id is None:
+            raise ValidationError(
+                {"model": _("Choose the model: the same text means different things on others.")}
+            )
+        if self.site_id and self.platform_id and self.site.platform_id != self.platform_id:
+            raise ValidationError({"site": _("This site belongs to another platform.")})
+
+    def age(self, now: datetime) -> timedelta | None:
+        """How old the last observation is; None when there was none."""
+        return now - self.observed_at if self.observed_at else None
+
+
+class DeviceShare(models.Model):
+    """One person's grant on one device: the only per-device right."""
+
+    class Level(models.TextChoices):
+        OWNER = "owner", _("owner")
+        ADMIN = "admin", _("admin")
+        VIEWER = "viewer", _("viewer")
+
+    PLATFORM_PATH = "device__platform"
+    OWNER_PATHS = ("user",)
+
+    device = models.ForeignKey(Device, models.CASCADE, related_name="shares", verbose_name=_("device"))
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="device_shares", verbose_name=_("person")
+    )
+    level = models.CharField(_("level"), max_length=16, choices=Level.choices, default=Level.VIEWER)
+    notifications = models.BooleanField(_("notifications"), default=True)
+
+    objects = PlatformQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("share")
+        verbose_name_plural = _("shares")
+        constraints = [models.UniqueConstraint(fields=["device", "user"], name="share_once_per_person")]
+
+    def __str__(self) -> str:
+        return f"{self.user} · {self.device}"
+
+
+class PowerLink(models.Model):
+    """``device`` is powered by output ``line`` of ``socket``. A closed link keeps its dates."""
+
+    PLATFORM_PATH = "device__platform"
+    OWNER_PATHS = ("device__owner", "device__shares__user")
+
+    device = models.ForeignKey(Device, models.CASCADE, related_name="power_links", verbose_name=_("device"))
+    socket = models.ForeignKey(Device, models.PROTECT, related_name="feeds", verbose_name=_("socket"))
+    line = models.PositiveSmallIntegerField(_("output"), default=1)
+    valid_from = models.DateTimeField(_("from"), auto_now_add=True)
+    valid_to = models.DateTimeField(_("until"), null=True, blank=True)
+
+    objects = PlatformQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("power link")
+        verbose_name_plural = _("power links")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["device"], name="device_has_one_power_link", condition=models.Q(valid_to=None),
+                violation_error_message=_("This device already has a power link. Close that one first."),
+            ),
+            models.CheckConstraint(condition=~models.Q(device=models.F("socket")), name="link_joins_two_devices"),
+        ]  # fmt: skip
+
+    def __str__(self) -> str:
+        return f"{self.device} ← {self.socket}:{self.line}"
+
+    def clean(self) -> None:
+        if self.device_id is None or self.socket_id is None:
+            return
+        if self.device.platform_id != self.socket.platform_id:
+            raise ValidationError({"socket": _("Socket and device must be of one platform.")})
+        if self.socket.kind != Device.Kind.SOCKET or self.socket.model is None:
+            raise ValidationError({"socket": _("Choose a GSM socket with a model.")})
+        if not 1 <= self.line <= self.socket.model.lines:
+            raise ValidationError(
+                {"line": _("This model has outputs 1 to %(lines)s.") % {"lines": self.socket.model.lines}}
+            )

@@ -1,0 +1,49 @@
+"""What changes devices and commands. Public calls for the apps above; everything else is private."""
+
+from devices.services.commands import (
+    cancel_command,
+    close_unknown,
+    dispatch_waiting,
+    may_send,
+    preview,
+    refusal_at_barrier,
+    request_command,
+)
+from devices.services.inventory import create_device, find_device, link_power, remove_device, unlink_power
+from devices.services.observations import Observed, mark_unknown, record_observations
+from devices.services.outcomes import (
+    confirm,
+    record_delivery,
+    record_failed,
+    record_refused_at_barrier,
+    record_reply,
+    record_sent,
+    record_unknown,
+    sweep_commands,
+)
+
+__all__ = [
+    "Observed",
+    "cancel_command",
+    "close_unknown",
+    "confirm",
+    "create_device",
+    "dispatch_waiting",
+    "find_device",
+    "link_power",
+    "mark_unknown",
+    "may_send",
+    "preview",
+    "record_delivery",
+    "record_failed",
+    "record_observations",
+    "record_refused_at_barrier",
+    "record_reply",
+    "record_sent",
+    "record_unknown",
+    "refusal_at_barrier",
+    "remove_device",
+    "request_command",
+    "sweep_commands",
+    "unlink_power",
+]

@@ -1,0 +1,228 @@
+"""Ask something of a device: check, write the row, take the actuator's lane, hand it to the transport."""
+
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.utils.module_loading import import_string
+from django.utils.translation import gettext as _
+
+from devices.catalogue import ParamError, Rendered, render
+from devices.errors import CommandForbidden, CommandInvalid, IdempotencyConflict, TransportRefused
+from devices.models import Command, CommandTemplate, Device
+from devices.ports import CommandTransport, Quote
+from devices.states import COMMAND, IN_FLIGHT, CommandState
+from platforms import audit
+from platforms.access import may, role_of
+from platforms.roles import RANK, Perm
+from remosa.lib.registry import backend
+
+S = CommandState
+NO_LONGER_NEEDED = frozenset({"condition_cleared", "case_closed", "job_changed"})
+TAKEN_BACK = frozenset({"actor_lost_right"})
+
+
+def transport_of(device: Device) -> CommandTransport:
+    """The transport that reaches ``device``; sockets listen to SMS."""
+    return backend("COMMAND_TRANSPORTS", "sms")()
+
+
+def may_send(user: Any, device: Device, template: CommandTemplate) -> bool:
+    """Whether ``user`` may send ``template`` to ``device`` now: right, role, and a share that allows it."""
+    if not may(user, Perm.CONTROL, device.platform_id):
+        return False
+    role = role_of(user, device.platform)
+    if role is None or RANK[role] < RANK[template.min_role]:
+        return False
+    if may(user, Perm.SEE_ALL, device.platform_id) or device.owner_id == user.pk:
+        return True
+    return device.shares.filter(user=user, level__in=["owner", "admin"]).exists()
+
+
+def template_of(device: Device, key: str) -> CommandTemplate:
+    """The device's template ``key``; CommandInvalid names what there is."""
+    if device.model is None:
+        raise CommandInvalid(
+            _("This device has no model. Choose its model first."), fields={"device": "no model"}
+        )
+    template = device.model.templates.select_related("model").filter(key=key).first()
+    if template is None:
+        known = ", ".join(device.model.templates.values_list("key", flat=True))
+        raise CommandInvalid(_("%(model)s has no command “%(key)s”.") % {"model": device.model, "key": key},
+                             fields={"template": known})  # fmt: skip
+    return template
+
+
+def _render(template: CommandTemplate, params: Mapping[str, Any]) -> Rendered:
+    try:
+        return render(template.spec, params)
+    except ParamError as exc:
+        fields = {name: str(sentence) for name, sentence in exc.errors.items()}
+        raise CommandInvalid(_("A parameter cannot be sent as it is."), fields=fields) from exc
+
+
+def preview(*, device: Device, template_key: str, params: Mapping[str, Any]) -> tuple[Rendered, Quote]:
+    """The exact text and its price, without writing anything. CommandInvalid as for a request."""
+    template = template_of(device, template_key)
+    rendered = _render(template, params)
+    draft = Command(platform=device.platform, device=device, template=template, body=rendered.body)
+    return rendered, transport_of(device).quote(draft)
+
+
+def request_command(
+    *,
+    device: Device,
+    template_key: str,
+    params: Mapping[str, Any],
+    source: str,
+    idem_key: str,
+    cause_id: uuid.UUID,
+    now: datetime,
+    actor: Any = None,
+    target: Device | None = None,
+    job_id: int | None = None,
+    case_id: uuid.UUID | None = None,
+    source_ref: str = "",
+    reason: str = "",
+    ttl: timedelta | None = None,
+    restores: Command | None = None,
+) -> Command:
+    """Ask ``device`` for one command; idempotent by ``(platform, idem_key)``.
+
+    The row, its audit line and the transport's own row are one transaction; nothing leaves before it
+    commits. Raises CommandInvalid, CommandForbidden, or IdempotencyConflict when the key was used for
+    something else. A full quota does not raise: the command ends ``blocked`` with its reason.
+    """
+    template = template_of(device, template_key)
+    if actor is not None and not may_send(actor, device, template):
+        raise CommandForbidden(_("Your role does not allow this command on this device."))
+    rendered = _render(template, params)
+    digest = _digest(device, template_key, rendered.params, target)
+    with transaction.atomic():
+        command, created = Command.objects.get_or_create(
+            platform=device.platform,
+            idem_key=idem_key,
+            defaults={
+                "device": device, "target": target, "template": template, "params": rendered.params,
+                "body": rendered.body, "effect": template.effect, "power": template.power,
+                "lane_exempt": _is_exempt(template, device, restores), "state": S.REQUESTED, "state_changed_at": now,
+                "source": source, "source_ref": source_ref, "job_id": job_id, "case_id": case_id, "actor": actor,
+                "reason": reason, "cause_id": cause_id, "request_digest": digest, "created_at": now,
+                "expires_at": now + (ttl or timedelta(seconds=settings.COMMAND_TTL_S)),
+            },
+        )  # fmt: skip
+        if not created:
+            if command.request_digest != digest:
+                raise IdempotencyConflict(_("This idempotency key was already used for another command."))
+            return command
+        _audit_request(command)
+        _dispatch(command, now=now)
+    command.refresh_from_db()
+    return command
+
+
+def _digest(device: Device, key: str, params: Mapping[str, Any], target: Device | None) -> str:
+    content = [device.pk, key, dict(params), target.pk if target else None]
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _is_exempt(template: CommandTemplate, device: Device, restores: Command | None) -> bool:
+    """A query never changes anything; an ON that undoes the command in the lane must not wait for it."""
+    if template.effect == CommandTemplate.Effect.QUERY:
+        return True
+    return template.power == "on" and restores is not None and restores.device_id == device.pk
+
+
+def _audit_request(command: Command) -> None:
+    if command.actor is not None:
+        actor = audit.person(command.actor)
+    else:
+        actor = audit.Actor(audit.Kind.JOB, str(command.job_id or ""), command.reason or command.source_ref)
+    audit.record(
+        actor=actor, verb="command.requested", target=command, platform=command.platform, cause_id=command.cause_id,
+        reason=command.reason, at=command.created_at,
+        after={"device": str(command.device), "template": command.template.key, "text": command.body},
+    )  # fmt: skip
+
+
+def _dispatch(command: Command, *, now: datetime) -> bool:
+    """Take the lane and hand over; False when the lane is taken and the command waits as ``requested``."""
+    busy = Command.objects.filter(device=command.device_id, state__in=IN_FLIGHT, lane_exempt=False)
+    if not command.lane_exempt and busy.exists():
+        return False
+    try:
+        with transaction.atomic():
+            if not COMMAND.move(command, S.QUEUED, now=now):
+                return False
+            transport_of(command.device).send(command, now=now)
+    except IntegrityError:  # the partial unique index: somebody else took the lane in this moment
+        command.refresh_from_db()
+        return False
+    except TransportRefused as exc:
+        COMMAND.move(command, S.BLOCKED, now=now, why=exc.reason, failure_reason=exc.reason)
+        return False
+    return True
+
+
+def dispatch_waiting(*, device_id: int, now: datetime) -> Command | None:
+    """The lane is free: send on the oldest command that waits for this actuator; None when none does."""
+    waiting = Command.objects.filter(device=device_id, state=S.REQUESTED, expires_at__gt=now).order_by(
+        "created_at"
+    )
+    for command in waiting.select_related("device__model", "template__model", "platform")[:5]:
+        with transaction.atomic():
+            if _dispatch(command, now=now):
+                return command
+    return None
+
+
+def cancel_command(command: Command, *, by: Any, now: datetime, reason: str = "") -> bool:
+    """Take a command back before it leaves; False when it is too late."""
+    with transaction.atomic():
+        taken = command.state == S.REQUESTED or transport_of(command.device).cancel(command, now=now)
+        if not taken or not COMMAND.move(
+            command, S.CANCELLED, now=now, why=reason, by=str(by or ""), failure_reason="cancelled"
+        ):
+            return False
+        actor = audit.person(by) if by is not None else audit.SYSTEM
+        audit.record(
+            actor=actor, verb="command.cancelled", target=command, platform=command.platform,
+            cause_id=command.cause_id, reason=reason, at=now,
+        )  # fmt: skip
+    return True
+
+
+def close_unknown(command: Command, *, by: Any, executed: bool, now: datetime) -> bool:
+    """A person says what became of a command that needs them; False when it is not waiting for that."""
+    with transaction.atomic():
+        why = "executed" if executed else "not_executed"
+        if not COMMAND.move(command, S.CLOSED_BY_OPERATOR, now=now, why=why, by=str(by), failure_reason=why):
+            return False
+        audit.record(
+            actor=audit.person(by), verb="command.closed", target=command, platform=command.platform,
+            cause_id=command.cause_id, reason=why, at=now,
+        )  # fmt: skip
+    return True
+
+
+def refusal_at_barrier(command_id: uuid.UUID, *, now: datetime) -> str | None:
+    """Ask every guard of ``COMMAND_GUARDS``; the first objection, or None. Call inside the barrier's transaction."""
+    command = Command.objects.select_related("device", "target", "platform").get(pk=command_id)
+    if command.state != S.QUEUED:
+        return f"command_{command.state}"
+    for path in settings.COMMAND_GUARDS:
+        if reason := import_string(path)(command, now=now):
+            return str(reason)
+    return None
+
+
+def state_after_refusal(reason: str) -> CommandState:
+    """Where a command goes that a guard refused at the last moment."""
+    if reason in NO_LONGER_NEEDED:
+        return S.SUPERSEDED
+    return S.CANCELLED if reason in TAKEN_BACK else S.BLOCKED

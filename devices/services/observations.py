@@ -1,0 +1,85 @@
+"""Write down what was seen of devices, many at a time."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from devices.models import Device
+from devices.states import DeviceState
+
+BATCH = 500  # rows per statement: SQLite's limit of variables is not far
+
+
+@dataclass(frozen=True)
+class Observed:
+    """One observation: ``state`` of DeviceState at ``observed_at``; ``facts`` replace those of the same name."""
+
+    device_id: int
+    state: str
+    observed_at: datetime
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def record_observations(seen: Iterable[Observed], *, source: str) -> int:
+    """Bring devices up to date; the number of devices whose state changed.
+
+    An observation older than what is known changes nothing. UNKNOWN keeps the time of the last real
+    observation: "nobody could ask" is not an observation.
+    """
+    items = {item.device_id: item for item in seen}
+    changed = 0
+    with transaction.atomic():
+        for ids in _batches(sorted(items)):
+            rows = Device.objects.filter(pk__in=ids).only("pk", "state", "observed_at", "facts")
+            changed += _write([(row, items[row.pk]) for row in rows], source=source)
+    return changed
+
+
+def _write(pairs: list[tuple[Device, Observed]], *, source: str) -> int:
+    current = [
+        (row, item) for row, item in pairs if row.observed_at is None or item.observed_at >= row.observed_at
+    ]
+    flips = [(row, item) for row, item in current if row.state != item.state]
+    same: dict[datetime, list[int]] = defaultdict(list)
+    facts_changed = []
+    for row, item in current:
+        if row.state == item.state and item.state != DeviceState.UNKNOWN:
+            same[item.observed_at].append(row.pk)
+        merged = {**row.facts, **item.facts}
+        if merged != row.facts:
+            row.facts = merged
+            facts_changed.append(row)
+    for observed_at, ids in same.items():
+        Device.objects.filter(pk__in=ids).update(observed_at=observed_at)
+    for row, item in flips:
+        row.state, row.state_since, row.state_source = item.state, item.observed_at, source
+        if item.state != DeviceState.UNKNOWN:
+            row.observed_at = item.observed_at
+    Device.objects.bulk_update(
+        [row for row, _item in flips],
+        ["state", "state_since", "state_source", "observed_at"],
+        batch_size=BATCH,
+    )
+    Device.objects.bulk_update(facts_changed, ["facts"], batch_size=BATCH)
+    return len(flips)
+
+
+def mark_unknown(device_ids: Iterable[int], *, at: datetime, source: str) -> int:
+    """Nobody could ask: these devices are UNKNOWN from ``at`` on; those already unknown keep their time."""
+    changed = 0
+    for ids in _batches(sorted(device_ids)):
+        changed += (
+            Device.objects.filter(pk__in=ids)
+            .exclude(state=DeviceState.UNKNOWN)
+            .update(state=DeviceState.UNKNOWN, state_since=at, state_source=source)
+        )
+    return changed
+
+
+def _batches(ids: list[int]) -> Iterable[list[int]]:
+    for start in range(0, len(ids), BATCH):
+        yield ids[start : start + BATCH]

@@ -1,0 +1,48 @@
+"""Bring the command catalogue from its data files into the tables."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from django.db import transaction
+
+from devices.catalogue import TemplateSpec, load_catalogue
+
+DATA = Path(__file__).resolve().parent.parent / "data"
+MODELS = {  # code: (vendor, outputs, checked on the bench by its manual)
+    "D210": ("SimPal", 1),
+    "D410": ("SimPal", 2),
+}
+
+
+def load_catalogue_into_tables() -> int:
+    """Create or update each model and template of ``devices/data``; the number of templates. Repeatable."""
+    from devices.models import CommandTemplate, DeviceModel  # also called while apps are being migrated
+
+    rules = json.loads((DATA / "replies.json").read_text(encoding="utf-8"))
+    specs = load_catalogue()
+    with transaction.atomic():
+        models = {}
+        for code, (vendor, lines) in MODELS.items():
+            models[code], _created = DeviceModel.objects.get_or_create(
+                code=code, defaults={"vendor": vendor, "lines": lines, "reply_rules": rules}
+            )
+        for spec in specs:
+            CommandTemplate.objects.update_or_create(
+                model=models[spec.model], key=spec.key, defaults=_columns(spec)
+            )
+    return len(specs)
+
+
+def _columns(spec: TemplateSpec) -> dict[str, Any]:
+    return {
+        "category": spec.category, "name_ru": spec.name_ru, "name_en": spec.name_en, "body": spec.body,
+        "params": [param.to_dict() for param in spec.params], "effect": spec.effect, "power": spec.power,
+        "line": spec.line, "min_role": spec.min_role, "dangerous": spec.dangerous, "source": spec.source,
+    }  # fmt: skip
+
+
+def load_catalogue_after_migrate(sender: Any, using: str, **kwargs: Any) -> None:
+    """``post_migrate``: the catalogue is there as soon as its tables are."""
+    if using == "default":
+        load_catalogue_into_tables()

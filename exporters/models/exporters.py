@@ -1,0 +1,119 @@
+"""Exporters and their targets."""
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from devices.models import Device
+from devices.states import DeviceState
+from platforms.models import Platform
+from platforms.querysets import PlatformQuerySet
+from remosa.lib.fields import EncryptedTextField
+
+
+class Exporter(models.Model):
+    """One CMS account that is polled on an interval. ``lease_*``: which poller works on it."""
+
+    PLATFORM_PATH = "platform"
+    OWNER_PATHS = ()
+
+    platform = models.ForeignKey(
+        Platform, models.CASCADE, related_name="exporters", verbose_name=_("platform")
+    )
+    name = models.CharField(_("name"), max_length=100)
+    kind = models.CharField(_("kind"), max_length=32)
+    base_url = models.URLField(_("address of the API"), max_length=500)
+    secret = EncryptedTextField(_("API key"), blank=True, default="")
+    interval_s = models.FloatField(
+        _("poll interval, seconds"),
+        default=30.0,
+        validators=[MinValueValidator(0.5), MaxValueValidator(86400)],
+    )
+    timeout_s = models.FloatField(
+        _("timeout, seconds"), default=15.0, validators=[MinValueValidator(0.2), MaxValueValidator(300)]
+    )
+    concurrency = models.PositiveSmallIntegerField(
+        _("requests at once"), default=10, validators=[MinValueValidator(1), MaxValueValidator(256)]
+    )
+    is_enabled = models.BooleanField(_("enabled"), default=True)
+    is_up = models.BooleanField(_("CMS answers"), null=True, editable=False)
+    suspect_reason = models.CharField(_("in doubt because"), max_length=64, blank=True, editable=False)
+    last_error = models.CharField(_("last error"), max_length=200, blank=True, editable=False)
+    last_round_at = models.DateTimeField(_("last poll"), null=True, editable=False)
+    last_success_at = models.DateTimeField(_("last success"), null=True, editable=False)
+    up_since = models.DateTimeField(null=True, editable=False)
+    next_poll_at = models.DateTimeField(null=True, editable=False)
+    lease_owner = models.CharField(max_length=64, blank=True, editable=False)
+    lease_until = models.DateTimeField(null=True, editable=False)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+
+    objects = PlatformQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("exporter")
+        verbose_name_plural = _("exporters")
+        ordering = ["platform", "name"]
+        indexes = [
+            models.Index(fields=["next_poll_at"], name="exporter_due", condition=models.Q(is_enabled=True))
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["platform", "name"], name="exporter_name_per_platform")
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        if self.kind not in settings.EXPORTERS:
+            known = ", ".join(sorted(settings.EXPORTERS))
+            raise ValidationError(
+                {"kind": _("Unknown kind of exporter. Known: %(known)s.") % {"known": known}}
+            )
+
+    @property
+    def max_age(self) -> timedelta:
+        """Evidence older than this is stale: two poll intervals, and what one round may last."""
+        return timedelta(seconds=2 * self.interval_s + self.timeout_s)
+
+
+class ExporterTarget(models.Model):
+    """One device as one CMS knows it, and what the CMS said of it last."""
+
+    PLATFORM_PATH = "exporter__platform"
+    OWNER_PATHS = ("device__owner", "device__shares__user")
+
+    exporter = models.ForeignKey(Exporter, models.CASCADE, related_name="targets", verbose_name=_("exporter"))
+    external_id = models.CharField(_("MAC or number in the CMS"), max_length=100)
+    device = models.ForeignKey(Device, models.CASCADE, related_name="targets", verbose_name=_("device"))
+    status = models.CharField(
+        _("status"), max_length=16, choices=DeviceState.choices, default=DeviceState.UNKNOWN, editable=False
+    )
+    status_since = models.DateTimeField(_("since"), null=True, editable=False)
+    observed_at = models.DateTimeField(_("observed"), null=True, editable=False)
+    stated = models.CharField(
+        _("last stated status"),
+        max_length=16,
+        choices=DeviceState.choices,
+        default=DeviceState.UNKNOWN,
+        editable=False,
+    )
+    reason = models.CharField(_("reason"), max_length=32, blank=True, editable=False)
+    facts = models.JSONField(_("facts"), default=dict, editable=False)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+
+    objects = PlatformQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("target")
+        verbose_name_plural = _("targets")
+        ordering = ["exporter", "external_id"]
+        constraints = [
+            models.UniqueConstraint(fields=["exporter", "external_id"], name="target_once_per_exporter")
+        ]
+
+    def __str__(self) -> str:
+        return self.external_id

@@ -1,0 +1,1 @@
+"""Tells people: notices in the console and by e-mail."""

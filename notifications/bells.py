@@ -1,0 +1,16 @@
+"""Connect the bell of automation: a case that people should hear of becomes a notice."""
+
+from typing import Any
+
+from automation.signals import case_told
+
+
+def on_case_told(sender: Any, *, case_id: Any, kind: str, **kwargs: Any) -> None:
+    from notifications.services import notify_of_case  # models are not ready when bells are connected
+
+    notify_of_case(case_id, kind=kind)
+
+
+def connect() -> None:
+    """Called once, when the apps are ready."""
+    case_told.connect(on_case_told, dispatch_uid="notifications.case_told")

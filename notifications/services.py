@@ -1,0 +1,115 @@
+"""Make notices and see them on their way; commands never wait for people's mail."""
+
+import logging
+import uuid
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+from django.utils import translation
+
+from automation.models import Case
+from notifications.errors import ChannelError
+from notifications.models import Delivery, Notice
+from notifications.rendering import render
+from notifications.states import DELIVERY, DeliveryState
+from platforms.models import User
+from platforms.roles import Role
+from remosa.lib.backoff import backoff
+from remosa.lib.clock import utcnow
+from remosa.lib.registry import backend
+from remosa.lib.tasks import later
+
+logger = logging.getLogger(__name__)
+D = DeliveryState
+LEASE = timedelta(minutes=2)
+MAX_ATTEMPTS = 8
+SEVERITY = {"escalated": Notice.Severity.CRITICAL, "suggested": Notice.Severity.WARNING}
+
+
+def notify_of_case(case_id: uuid.UUID, *, kind: str, now: datetime | None = None) -> Notice | None:
+    """One notice per case, kind and time it was handed over; the same bell twice makes nothing new."""
+    now = now or utcnow()
+    case = Case.objects.select_related("platform", "device").filter(pk=case_id).first()
+    if case is None:
+        return None
+    if kind == "escalated" and case.state != "escalated":
+        return None  # it moved on before the sweep came by
+    with transaction.atomic():
+        notice, created = Notice.objects.get_or_create(
+            dedupe_key=f"case:{case.pk}:{kind}:{case.notices_sent}",
+            defaults={
+                "platform": case.platform, "severity": SEVERITY.get(kind, Notice.Severity.INFO), "kind": kind,
+                "case": case, "created_at": now,
+                "data": {"title": case.title, "platform": case.platform.name, "why": case.outcome},
+            },
+        )  # fmt: skip
+        if not created:
+            return None
+        _address(notice, case, now=now)
+        later("notifications.tasks.deliver")
+    return notice
+
+
+def recipients(case: Case) -> list[User]:
+    """The admins and managers of the platform, and the device's owner and sharers who want notices."""
+    people = Q(memberships__platform=case.platform_id, memberships__role__in=[Role.ADMIN, Role.MANAGER])
+    if case.device_id is not None:
+        own = Q(owned_devices=case.device_id) | Q(
+            device_shares__device=case.device_id, device_shares__notifications=True
+        )
+        people |= own & Q(memberships__platform=case.platform_id)
+    return list(User.objects.filter(people, is_active=True).distinct().order_by("pk"))
+
+
+def _address(notice: Notice, case: Case, *, now: datetime) -> None:
+    rows = []
+    for user in recipients(case) or list(User.objects.filter(is_superuser=True, is_active=True)):
+        for kind in settings.NOTIFICATION_CHANNELS:
+            if backend("NOTIFICATION_CHANNELS", kind)().reaches(user):
+                rows.append(
+                    Delivery(
+                        notice=notice, user=user, channel=kind, state_changed_at=now, next_attempt_at=now
+                    )
+                )
+    Delivery.objects.bulk_create(rows)
+
+
+def deliver_due(*, now: datetime | None = None) -> int:
+    """Send what is due; how many reached their channel. Safe to run in several processes."""
+    now = now or utcnow()
+    for row in Delivery.objects.filter(state=D.SENDING, lease_until__lt=now)[:100]:
+        # people may rather read a notice twice than never
+        DELIVERY.move(row, D.QUEUED, now=now, next_attempt_at=now)
+    due = Delivery.objects.filter(state=D.QUEUED, next_attempt_at__lte=now).order_by("next_attempt_at")
+    return sum(_deliver(row, now=now) for row in due.select_related("notice__platform", "user")[:200])
+
+
+def _deliver(row: Delivery, *, now: datetime) -> bool:
+    if not row.user.is_active:
+        DELIVERY.move(row, D.MUTED, now=now, reason="account is not active")
+        return False
+    if not DELIVERY.move(row, D.SENDING, now=now, lease_until=now + LEASE, attempts=row.attempts + 1):
+        return False
+    channel: Any = backend("NOTIFICATION_CHANNELS", row.channel)()
+    link = f"{settings.PUBLIC_URL}/admin/automation/case/{row.notice.case_id}/change/"
+    with translation.override(row.user.language):
+        text = render(row.notice.kind, row.notice.data, link=link)
+    try:
+        channel.send(row.user, text)
+    except ChannelError as exc:
+        logger.warning("delivery=%s channel=%s failed: %s", row.pk, row.channel, exc)
+        if exc.permanent or row.attempts >= MAX_ATTEMPTS:
+            DELIVERY.move(row, D.FAILED, now=now, reason=str(exc)[:200])
+        else:
+            pause = backoff(row.attempts, base_s=10.0, cap_s=600.0, jitter=0.5)
+            DELIVERY.move(row, D.QUEUED, now=now, reason=str(exc)[:200], next_attempt_at=now + pause)
+        return False
+    return DELIVERY.move(row, D.SENT, now=now, reason="")
+
+
+def mark_read(notice: Notice, *, by: Any, now: datetime) -> int:
+    """This person has seen the notice."""
+    return Delivery.objects.filter(notice=notice, user=by, read_at=None).update(read_at=now)

@@ -1,0 +1,32 @@
+"""Life of one notice on its way to one person::
+
+queued -> sending -> sent
+  ^          +-----> queued     try again later
+  |          +-----> failed     refused for good, or tries spent
+  +--> muted
+"""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from remosa.lib.lifecycle import Lifecycle
+
+
+class DeliveryState(models.TextChoices):
+    QUEUED = "queued", _("queued")
+    SENDING = "sending", _("being sent")
+    SENT = "sent", _("sent")
+    FAILED = "failed", _("failed")
+    MUTED = "muted", _("muted")
+
+
+D = DeliveryState
+DELIVERY = Lifecycle(
+    {
+        D.QUEUED: frozenset({D.SENDING, D.MUTED}),
+        D.SENDING: frozenset({D.SENT, D.QUEUED, D.FAILED}),
+        D.SENT: frozenset(),
+        D.FAILED: frozenset(),
+        D.MUTED: frozenset(),
+    }
+)

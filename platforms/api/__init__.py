@@ -1,0 +1,1 @@
+"""The API's common ground: authentication, permissions, errors, pages, base view sets."""

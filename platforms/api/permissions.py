@@ -1,0 +1,31 @@
+"""Permissions of the API. The default denies everything: each view says who may."""
+
+from typing import Any
+
+from rest_framework.permissions import SAFE_METHODS, BasePermission
+from rest_framework.request import Request
+
+from platforms.access import platforms_of
+from platforms.models import ApiToken
+
+
+class DenyAll(BasePermission):
+    """The default of every view that does not choose."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        return False
+
+
+class SignedIn(BasePermission):
+    """People, and tokens with a scope that fits: ``read`` for safe methods, the view's ``write_scope`` for others."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        if isinstance(request.auth, ApiToken):
+            wanted = "read" if request.method in SAFE_METHODS else getattr(view, "write_scope", None)
+            return wanted is not None and wanted in request.auth.scopes
+        return bool(request.user and request.user.is_authenticated)
+
+
+def writable_platforms(request: Request, perm: str) -> Any:
+    """The platforms on which the caller holds ``perm``."""
+    return platforms_of(request.user, perm)

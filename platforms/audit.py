@@ -1,0 +1,120 @@
+"""Write the journal: one call inside the transaction of the deed.
+
+Values are masked before they are stored; the row is never changed afterwards, except by the
+sealer, which fills the ``seal_*`` columns in order.
+"""
+
+import contextvars
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db import models
+
+from platforms.models import AuditEvent, Platform
+from remosa.lib.clock import utcnow
+from remosa.lib.redact import mask_mapping
+
+Kind = AuditEvent.ActorKind
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who did it: ``kind`` of AuditEvent.ActorKind, ``id`` in its own table, ``label`` for people."""
+
+    kind: str
+    id: str
+    label: str
+
+
+SYSTEM = Actor(Kind.SYSTEM, "", "REMOSA")
+
+
+@dataclass(frozen=True)
+class RequestFacts:
+    """What the running request adds to each line."""
+
+    request_id: str = ""
+    address: str | None = None
+
+
+current_request: contextvars.ContextVar[RequestFacts] = contextvars.ContextVar("audit_request")
+
+
+def person(user: Any) -> Actor:
+    """The actor of a signed-in person."""
+    return Actor(Kind.PERSON, str(user.pk), str(user))
+
+
+def record(
+    *,
+    actor: Actor,
+    verb: str,
+    target: models.Model | None = None,
+    platform: Platform | None = None,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+    reason: str = "",
+    cause_id: uuid.UUID | None = None,
+    at: datetime | None = None,
+) -> AuditEvent:
+    """Append one line. ``verb`` is ``app.deed`` (``command.requested``); ``platform`` None is global."""
+    facts = current_request.get(RequestFacts())
+    return AuditEvent.objects.create(
+        at=at or utcnow(),
+        platform=platform,
+        actor_kind=actor.kind,
+        actor_id=actor.id,
+        actor_label=actor.label[:200],
+        verb=verb,
+        target_type=target._meta.label_lower if target is not None else "",
+        target_id=str(target.pk) if target is not None else "",
+        target_label=str(target)[:300] if target is not None else "",
+        before=_plain(before),
+        after=_plain(after),
+        reason=reason[:300],
+        request_id=facts.request_id,
+        address=facts.address,
+        cause_id=cause_id,
+    )
+
+
+def fields_of(row: models.Model, *, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The row's own columns as plain values, for before/after; encrypted columns only say if they are set."""
+    values: dict[str, Any] = {}
+    for field in row._meta.concrete_fields:
+        if field.name in leave_out:
+            continue
+        value = getattr(row, field.attname)
+        values[field.name] = bool(value) if getattr(field, "is_secret", False) else value
+    return values
+
+
+def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Only what differs, as (before, after)."""
+    keys = [key for key in after if before.get(key) != after[key]]
+    return {key: before.get(key) for key in keys}, {key: after[key] for key in keys}
+
+
+def _plain(values: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """JSON-able and masked."""
+    if values is None:
+        return None
+    return {key: _plain_value(value) for key, value in mask_mapping(values).items()}
+
+
+def _plain_value(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _plain_value(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain_value(item) for item in value]
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, Decimal | uuid.UUID):
+        return str(value)
+    return str(value)

@@ -1,0 +1,21 @@
+"""Tables of ``platforms``: people, clients, limits, switches, tokens, audit."""
+
+from platforms.models.audit import AuditEvent
+from platforms.models.limits import QuotaReservation, Usage
+from platforms.models.people import Membership, User
+from platforms.models.platform import Platform, PlatformGroupObjectPermission, PlatformUserObjectPermission
+from platforms.models.switches import KillSwitch
+from platforms.models.tokens import ApiToken
+
+__all__ = [
+    "ApiToken",
+    "AuditEvent",
+    "KillSwitch",
+    "Membership",
+    "Platform",
+    "PlatformGroupObjectPermission",
+    "PlatformUserObjectPermission",
+    "QuotaReservation",
+    "Usage",
+    "User",
+]

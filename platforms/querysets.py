@@ -1,0 +1,53 @@
+"""Tenancy of rows, in one place: who may see which row. It fails closed."""
+
+from typing import Any, Self
+
+from django.apps import apps
+from django.db import models
+from django.db.models import Q
+from guardian.shortcuts import get_objects_for_user
+
+from platforms.roles import Perm
+
+
+def platforms_of(user: Any, perm: str = Perm.VIEW) -> models.QuerySet:
+    """The platforms on which ``user`` holds ``perm``; nobody's by default."""
+    platform = apps.get_model("platforms", "Platform")
+    if user is None or not user.is_authenticated or not user.is_active:
+        return platform.objects.none()
+    if user.is_superuser:
+        return platform.objects.all()
+    return get_objects_for_user(user, f"platforms.{perm}", klass=platform, accept_global_perms=False).filter(
+        is_active=True
+    )
+
+
+class PlatformQuerySet(models.QuerySet):
+    """Rows that hang off a platform.
+
+    The model declares two walls: ``PLATFORM_PATH`` (the lookup to its platform) and ``OWNER_PATHS``
+    (lookups to the users who own or share its device, for people who do not see every device;
+    ``()`` hides the model from them).
+    """
+
+    def visible_to(self, user: Any, perm: str = Perm.VIEW) -> Self:
+        """The rows that ``user`` may see, or those on which they hold ``perm``."""
+        if user is not None and user.is_authenticated and user.is_active and user.is_superuser:
+            return self.all()
+        path = self.model.PLATFORM_PATH
+        whole = platforms_of(user, Perm.SEE_ALL)
+        allowed = Q(**{f"{path}__in": whole})
+        if user is not None and self.model.OWNER_PATHS:
+            owned = Q()
+            for owner_path in self.model.OWNER_PATHS:
+                owned |= Q(**{owner_path: user.pk})
+            mine = self.model._base_manager.filter(owned).values("pk")  # a subquery: no DISTINCT needed
+            allowed |= Q(**{f"{path}__in": platforms_of(user)}, pk__in=mine)
+        rows = self.filter(allowed)
+        if perm != Perm.VIEW:
+            rows = rows.filter(**{f"{path}__in": platforms_of(user, perm)})
+        return rows
+
+    def of(self, platform: Any) -> Self:
+        """The rows of one platform; for code that runs for a platform, not for a person."""
+        return self.filter(**{self.model.PLATFORM_PATH: platform})

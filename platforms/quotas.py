@@ -1,0 +1,106 @@
+"""Limits: reserve, commit, release. Each is one conditional UPDATE, exact under concurrency.
+
+The limit itself lives on the Platform row and is read inside the same statement, so that a change
+of the limit counts at once. A share of the SMS limit is kept for people: automation may fill only
+the rest.
+"""
+
+import math
+import uuid
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from django.db import models, transaction
+from django.db.models import F, OuterRef, Subquery, Value
+from django.db.models.functions import Floor
+
+from platforms.errors import QuotaExceeded
+from platforms.models import Platform, QuotaReservation, Usage
+
+SMS = "sms"
+DEVICES = "devices"
+ALWAYS = "always"  # the period of a limit that does not start anew
+LIMIT_COLUMNS = {SMS: "sms_limit", DEVICES: "device_limit"}
+
+
+def sms_period(platform: Platform, at: datetime) -> str:
+    """The calendar month of ``at`` in the platform's time zone, as YYYY-MM."""
+    return at.astimezone(ZoneInfo(platform.time_zone)).strftime("%Y-%m")
+
+
+def _ceiling(kind: str, *, for_people: bool) -> Subquery:
+    column = F(LIMIT_COLUMNS[kind])
+    limit = (
+        column
+        if for_people or kind != SMS
+        else Floor(column * (Value(1.0) - F("sms_people_share_ratio")) + Value(1e-6))
+    )
+    return Subquery(
+        Platform.objects.filter(pk=OuterRef("platform_id")).values(
+            ceiling=models.ExpressionWrapper(limit, models.IntegerField())
+        )
+    )
+
+
+def reserve(
+    *, platform: Platform, kind: str, units: int, key: uuid.UUID, at: datetime, for_people: bool
+) -> None:
+    """Promise ``units`` to the work ``key``; QuotaExceeded when they do not fit. Repeating a key is harmless."""
+    period = sms_period(platform, at) if kind == SMS else ALWAYS
+    with transaction.atomic():
+        _reservation, created = QuotaReservation.objects.get_or_create(
+            key=key, defaults={"platform": platform, "kind": kind, "period": period, "units": units}
+        )
+        if not created:
+            return
+        Usage.objects.bulk_create([Usage(platform=platform, kind=kind, period=period)], ignore_conflicts=True)
+        fits = Usage.objects.filter(platform=platform, kind=kind, period=period).annotate(
+            ceiling=_ceiling(kind, for_people=for_people)
+        )
+        if not fits.filter(ceiling__gte=F("used") + F("reserved") + units).update(
+            reserved=F("reserved") + units
+        ):
+            raise QuotaExceeded(
+                kind=kind, wanted=units, left=remaining(platform, kind, at=at, for_people=for_people)
+            )
+
+
+def settle(*, key: uuid.UUID, spent: bool) -> bool:
+    """Commit (``spent``) or release a reservation, once; False when it was settled before or never made."""
+    target = QuotaReservation.State.COMMITTED if spent else QuotaReservation.State.RELEASED
+    with transaction.atomic():
+        mine = QuotaReservation.objects.filter(key=key, state=QuotaReservation.State.RESERVED)
+        if not mine.update(state=target):
+            return False
+        row = QuotaReservation.objects.get(key=key)
+        Usage.objects.filter(platform=row.platform_id, kind=row.kind, period=row.period).update(
+            reserved=F("reserved") - row.units, used=F("used") + (row.units if spent else 0)
+        )
+    return True
+
+
+def spend(*, platform: Platform, kind: str, units: int, at: datetime, for_people: bool = True) -> None:
+    """Reserve and commit in one step, for what is used up at once (a new device)."""
+    key = uuid.uuid4()
+    with transaction.atomic():
+        reserve(platform=platform, kind=kind, units=units, key=key, at=at, for_people=for_people)
+        settle(key=key, spent=True)
+
+
+def give_back(*, platform: Platform, kind: str, units: int) -> None:
+    """Return units of a limit that does not start anew (a deleted device)."""
+    Usage.objects.filter(platform=platform, kind=kind, period=ALWAYS, used__gte=units).update(
+        used=F("used") - units
+    )
+
+
+def remaining(platform: Platform, kind: str, *, at: datetime, for_people: bool = True) -> int:
+    """Units that may still be reserved now; never negative."""
+    period = sms_period(platform, at) if kind == SMS else ALWAYS
+    row = Usage.objects.filter(platform=platform, kind=kind, period=period).first()
+    taken = row.used + row.reserved if row else 0
+    fresh = Platform.objects.get(pk=platform.pk)
+    limit = getattr(fresh, LIMIT_COLUMNS[kind])
+    if kind == SMS and not for_people:
+        limit = math.floor(limit * (1 - fresh.sms_people_share_ratio) + 1e-6)
+    return max(0, limit - taken)

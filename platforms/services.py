@@ -1,0 +1,105 @@
+"""What changes platforms and their people: every write with its grants and its audit line."""
+
+from typing import Any
+
+from django.contrib.auth.models import Group
+from django.db import transaction
+from guardian.shortcuts import assign_perm, get_perms, remove_perm
+
+from platforms import audit
+from platforms.errors import LastAdmin, RoleTooHigh
+from platforms.models import Membership, Platform, User
+from platforms.roles import GRANTS, Role, may_grant
+
+
+def group_name(platform: Platform, role: str) -> str:
+    """The derived group of one role on one platform."""
+    return f"platform:{platform.pk}:{role}"
+
+
+def sync_groups(platform: Platform) -> dict[str, Group]:
+    """Make the platform's role groups hold exactly the grants of ``roles.GRANTS``; repeatable."""
+    groups = {}
+    for role in Role.values:
+        group, _created = Group.objects.get_or_create(name=group_name(platform, role))
+        held = set(get_perms(group, platform))
+        for perm in GRANTS[role] - held:
+            assign_perm(f"platforms.{perm}", group, platform)
+        for perm in held - GRANTS[role]:
+            remove_perm(f"platforms.{perm}", group, platform)
+        groups[role] = group
+    return groups
+
+
+def create_platform(*, name: str, by: Any = None, **fields: Any) -> Platform:
+    """A new client with its role groups."""
+    with transaction.atomic():
+        platform = Platform(name=name, **fields)
+        platform.full_clean()
+        platform.save()
+        sync_groups(platform)
+        actor = audit.person(by) if by is not None else audit.SYSTEM
+        audit.record(
+            actor=actor, verb="platform.created", target=platform, platform=platform, after={"name": name}
+        )
+    return platform
+
+
+def set_role(*, user: User, platform: Platform, role: str | None, by: Any = None) -> Membership | None:
+    """Give ``user`` a role on ``platform``, or end the membership with None.
+
+    ``by`` None is the system itself (set-up, tests). RoleTooHigh when ``by`` may not grant it or may
+    not touch that member; LastAdmin when the platform would be left without an admin.
+    """
+    with transaction.atomic():
+        # the lock makes two admins who remove each other wait for one another
+        Platform.objects.select_for_update().get(pk=platform.pk)
+        current = Membership.objects.filter(user=user, platform=platform).first()
+        _check_rank(by=by, platform=platform, old=current.role if current else None, new=role)
+        _check_last_admin(platform=platform, current=current, new=role)
+        groups = sync_groups(platform)
+        user.groups.remove(*[group for name, group in groups.items() if name != role])
+        member: Membership | None = None
+        if role is None:
+            Membership.objects.filter(user=user, platform=platform).delete()
+        else:
+            member, _created = Membership.objects.update_or_create(
+                user=user, platform=platform, defaults={"role": role}
+            )
+            user.groups.add(groups[role])
+        _sync_staff(user)
+        audit.record(
+            actor=audit.person(by) if by is not None else audit.SYSTEM,
+            verb="member.role_set",
+            target=user,
+            platform=platform,
+            before={"role": current.role if current else None},
+            after={"role": role},
+        )
+    return member
+
+
+def _check_rank(*, by: Any, platform: Platform, old: str | None, new: str | None) -> None:
+    if by is None or by.is_superuser:
+        return
+    own = Membership.objects.filter(user=by, platform=platform).values_list("role", flat=True).first()
+    if own is None or not all(may_grant(own, role) for role in (old, new) if role is not None):
+        raise RoleTooHigh(f"{own or 'a stranger'} may not change {old} to {new}")
+
+
+def _check_last_admin(*, platform: Platform, current: Membership | None, new: str | None) -> None:
+    if current is None or current.role != Role.ADMIN or new == Role.ADMIN:
+        return
+    others = Membership.objects.filter(platform=platform, role=Role.ADMIN, user__is_active=True).exclude(
+        pk=current.pk
+    )
+    if not others.exists():
+        raise LastAdmin(f"platform {platform.pk} would be left without an admin")
+
+
+def _sync_staff(user: User) -> None:
+    """Membership opens the console; nothing else does for people who are not superadmin."""
+    is_staff = user.is_superuser or Membership.objects.filter(user=user).exists()
+    if user.is_staff != is_staff:
+        User.objects.filter(pk=user.pk).update(is_staff=is_staff)
+        user.is_staff = is_staff

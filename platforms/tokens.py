@@ -1,0 +1,91 @@
+"""Make, find and revoke tokens. A token is shown once; only its hash is kept."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import secrets
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Q
+
+from platforms import audit
+from platforms.models import ApiToken, Platform
+
+LAST_USED_STEP = timedelta(minutes=1)  # "last used" is written at most this often
+
+
+def digest_of(token: str) -> str:
+    """SHA-256 of the whole token, hex."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def issue(
+    *,
+    name: str,
+    scopes: Iterable[str],
+    by: Any,
+    platform: Platform | None = None,
+    user: Any = None,
+    expires_at: datetime | None = None,
+) -> tuple[ApiToken, str]:
+    """A new token: its row, and the text that is shown this once."""
+    lookup, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
+    text = f"rms_{lookup}_{secret}"
+    with transaction.atomic():
+        row = ApiToken.objects.create(
+            name=name, platform=platform, user=user, scopes=sorted(set(scopes)), lookup=lookup,
+            digest=digest_of(text), created_by=by, expires_at=expires_at,
+        )  # fmt: skip
+        actor = audit.person(by) if by is not None else audit.SYSTEM
+        audit.record(
+            actor=actor, verb="token.issued", target=row, platform=platform, after={"scopes": row.scopes}
+        )
+    return row, text
+
+
+def find(text: str, *, scope: str, now: datetime) -> ApiToken | None:
+    """The live token that ``text`` is, if it has ``scope``; None otherwise, whatever the cause."""
+    parts = text.split("_", 2)
+    if len(parts) != 3 or parts[0] != "rms" or len(text) > 200:
+        return None
+    row = (
+        ApiToken.objects.select_related("platform", "user")
+        .filter(lookup=parts[1], revoked_at=None)
+        .filter(Q(expires_at=None) | Q(expires_at__gt=now))
+        .first()
+    )
+    if row is None or not hmac.compare_digest(row.digest, digest_of(text)) or scope not in row.scopes:
+        return None
+    if (row.platform and not row.platform.is_active) or (row.user and not row.user.is_active):
+        return None
+    if row.last_used_at is None or now - row.last_used_at > LAST_USED_STEP:
+        ApiToken.objects.filter(pk=row.pk).update(last_used_at=now)
+    return row
+
+
+def revoke(row: ApiToken, *, by: Any, now: datetime) -> bool:
+    """End a token at once; False when it was ended before."""
+    with transaction.atomic():
+        if not ApiToken.objects.filter(pk=row.pk, revoked_at=None).update(revoked_at=now):
+            return False
+        audit.record(actor=audit.person(by), verb="token.revoked", target=row, platform=row.platform, at=now)
+    return True
+
+
+def from_header(value: str) -> str:
+    """The token in an Authorization header: ``Bearer``, ``Token``, bare, or the password of ``Basic``; "" if none."""
+    scheme, _space, rest = value.strip().partition(" ")
+    if not rest:
+        return scheme
+    if scheme.lower() in ("bearer", "token"):
+        return rest.strip()
+    if scheme.lower() == "basic":
+        try:
+            return base64.b64decode(rest, validate=True).decode().partition(":")[2]
+        except (binascii.Error, UnicodeDecodeError):
+            return ""
+    return ""

@@ -1,0 +1,338 @@
+"""All settings of REMOSA, read from the environment.
+
+Every variable may also come as ``<NAME>_FILE`` (the path of a file that holds the value). What
+production must decide itself has no default: with ``DEBUG`` off, ``SECRET_KEY`` and
+``FIELD_ENCRYPTION_KEYS`` are required. Times are stored in UTC; ``TZ`` is the default time zone of
+a new platform.
+"""
+
+import os
+from pathlib import Path
+
+import environ
+from csp.constants import SELF, UNSAFE_EVAL, UNSAFE_INLINE
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext_lazy as _
+
+from remosa.console_settings import UNFOLD  # noqa: F401  the look of the console, kept apart
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = environ.FileAwareEnv()
+if (BASE_DIR / ".env").is_file():
+    env.read_env(BASE_DIR / ".env")
+
+# --- core --------------------------------------------------------------------------------------
+DEBUG = env.bool("DEBUG", default=False)
+TESTING = "PYTEST_VERSION" in os.environ
+
+DEVELOPMENT_ONLY = "development-only-key-never-use-it-in-production-0123456789"
+DEVELOPMENT_FIELD_KEY = "ZGV2ZWxvcG1lbnQtb25seS1maWVsZC1rZXktMDAwMDA="
+
+
+def required_in_production(name: str, *, development: str) -> str:
+    """The value of ``name``; only DEBUG and the test run may do without it."""
+    value = env.str(name, default="")
+    if value:
+        return value
+    if DEBUG or TESTING:
+        return development
+    raise ImproperlyConfigured(f"Set {name} (or {name}_FILE). It has no default while DEBUG is off.")
+
+
+SECRET_KEY = required_in_production("SECRET_KEY", development=DEVELOPMENT_ONLY)
+FIELD_ENCRYPTION_KEYS = [
+    key.strip()
+    for key in required_in_production("FIELD_ENCRYPTION_KEYS", development=DEVELOPMENT_FIELD_KEY).split(",")
+    if key.strip()
+]
+PUBLIC_URL = env.str("PUBLIC_URL", default="http://127.0.0.1:8000").rstrip("/")
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost"])
+CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
+TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)  # how many proxies stand before us
+EGRESS_ALLOW = env.list("EGRESS_ALLOW", default=[])  # CIDRs reachable besides public addresses
+DEFAULT_PLATFORM_TIME_ZONE = env.str("TZ", default="Europe/Moscow") or "Europe/Moscow"
+
+ROOT_URLCONF = "remosa.urls"
+WSGI_APPLICATION = "remosa.wsgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+APPEND_SLASH = True
+
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "unfold.contrib.forms",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "guardian",
+    "rest_framework",
+    "rest_framework_simplejwt",
+    "rest_framework_simplejwt.token_blacklist",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_q",
+    "axes",
+    "csp",
+    "platforms",
+    "devices",
+    "sms",
+    "exporters",
+    "automation",
+    "notifications",
+    "remosa",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "platforms.middleware.RequestIdMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "platforms.middleware.PersonalSettingsMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# --- database ----------------------------------------------------------------------------------
+# SQLite must survive a power cut with the outbox's barrier committed: synchronous=FULL; writers
+# take their lock at BEGIN, so that no transaction fails half-way with "database is locked".
+DATABASES = {
+    "default": env.db_url("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'var' / 'remosa.sqlite3'}")
+}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    DATABASES["default"].setdefault("OPTIONS", {}).update(
+        timeout=20,  # seconds to wait for the write lock
+        transaction_mode="IMMEDIATE",
+        init_command=(
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA busy_timeout=20000;"
+        ),
+    )
+    DATABASES["default"].setdefault("TEST", {"NAME": None})
+else:
+    DATABASES["default"].update(CONN_MAX_AGE=60, CONN_HEALTH_CHECKS=True)
+
+# --- people ------------------------------------------------------------------------------------
+AUTH_USER_MODEL = "platforms.User"
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "platforms.authentication.UsernameOrEmailBackend",
+    "guardian.backends.ObjectPermissionBackend",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "/admin/login/"
+LOGIN_REDIRECT_URL = "/admin/"
+LOGOUT_REDIRECT_URL = "/admin/login/"
+ANONYMOUS_USER_NAME = None  # guardian: nobody is "the anonymous user"
+GUARDIAN_RAISE_403 = True
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = 0.25  # hours
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_ENABLED = not TESTING
+AXES_VERBOSE = False
+AXES_IPWARE_PROXY_COUNT = TRUSTED_PROXIES or None
+
+# --- language and time -------------------------------------------------------------------------
+LANGUAGE_CODE = "ru"
+LANGUAGES = [("ru", _("Russian")), ("en", _("English"))]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+# --- static files ------------------------------------------------------------------------------
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "var" / "static"
+STATICFILES_DIRS = [BASE_DIR / "remosa" / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG or TESTING
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+
+# --- browser security --------------------------------------------------------------------------
+SECURE_COOKIES = PUBLIC_URL.startswith("https://")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_AGE = 30 * 24 * 3600  # seconds: the phone session of spec 4
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_HSTS_SECONDS = 31_536_000 if SECURE_COOKIES else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE_COOKIES
+SECURE_SSL_REDIRECT = False  # the proxy in front does it
+if TRUSTED_PROXIES:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "script-src": [SELF, UNSAFE_EVAL],  # unfold's Alpine builds functions from attributes
+        "style-src": [SELF, UNSAFE_INLINE],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "frame-ancestors": ["'none'"],
+        "form-action": [SELF],
+        "base-uri": [SELF],
+        "object-src": ["'none'"],
+    },
+}
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024  # bytes of one request body
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 5000
+
+# --- API ---------------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "platforms.api.authentication.ApiTokenAuthentication",
+        "rest_framework_simplejwt.authentication.JWTAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["platforms.api.permissions.DenyAll"],
+    "DEFAULT_RENDERER_CLASSES": [
+        "rest_framework.renderers.JSONRenderer",
+        "rest_framework.renderers.BrowsableAPIRenderer",
+    ],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser", "rest_framework.parsers.FormParser"],
+    "DEFAULT_FILTER_BACKENDS": [
+        "django_filters.rest_framework.DjangoFilterBackend",
+        "rest_framework.filters.OrderingFilter",
+    ],
+    "DEFAULT_PAGINATION_CLASS": "platforms.api.pagination.PageNumberPagination",
+    "PAGE_SIZE": 50,
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "platforms.api.errors.error_response",
+    "DEFAULT_THROTTLE_CLASSES": [
+        "rest_framework.throttling.UserRateThrottle",
+        "rest_framework.throttling.AnonRateThrottle",
+    ],
+    "DEFAULT_THROTTLE_RATES": {"user": "1200/min", "anon": "60/min"},
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "REMOSA API",
+    "DESCRIPTION": "Remote monitoring and SMS automation. Foreign objects look like missing ones.",
+    "VERSION": "v1",
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+SIMPLE_JWT = {
+    "ROTATE_REFRESH_TOKENS": True,
+    "BLACKLIST_AFTER_ROTATION": True,
+    "CHECK_REVOKE_TOKEN": True,
+    "UPDATE_LAST_LOGIN": False,
+}
+
+# --- queue -------------------------------------------------------------------------------------
+# django-q2 runs evaluations and wakes the outbox. It never repeats a task: retries live on our rows.
+REDIS_URL = env.str("REDIS_URL", default="")
+Q_CLUSTER = {
+    "name": "remosa",
+    "workers": env.int("Q_WORKERS", default=2),
+    "queue_limit": 4,
+    "bulk": 1,
+    "poll": 0.2,  # seconds
+    "timeout": 60,  # seconds; each task keeps its own, shorter deadlines
+    "retry": 600,  # seconds; > timeout * (ceil((queue_limit + 1) / workers) + 1)
+    "max_attempts": 1,
+    "ack_failures": True,
+    "catch_up": False,
+    "recycle": 200,
+    "save_limit": -1,  # successes are not stored: our own rows tell
+    "label": "Queue",
+    **({"redis": REDIS_URL} if REDIS_URL else {"orm": "default"}),
+}
+
+# --- mail --------------------------------------------------------------------------------------
+vars().update(env.email_url("EMAIL_URL", default="consolemail://"))
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="REMOSA <remosa@localhost>")
+EMAIL_TIMEOUT = 15  # seconds
+
+# --- ports: what may be plugged in, as dotted paths ---------------------------------------------
+COMMAND_TRANSPORTS = {"sms": "sms.transport.SmsCommandTransport"}
+COMMAND_GUARDS = [
+    "platforms.guards.actor_still_may",
+    "platforms.guards.automation_is_not_stopped",
+    "automation.guards.case_still_wants",
+]
+SMS_GATEWAYS = {
+    "remosa": "sms.gateways.remosa.RemosaGateway",
+    "http": "sms.gateways.generic_http.GenericHttpGateway",
+    "console": "sms.gateways.console.ConsoleGateway",
+    "simulator": "sms.gateways.simulator.SimulatorGateway",
+}
+EXPORTERS = {
+    "cubic": "exporters.pollers.cubic.CubicPoller",
+    "addreality": "exporters.pollers.addreality.AddrealityPoller",
+}
+NOTIFICATION_CHANNELS = {
+    "console": "notifications.channels.console.ConsoleChannel",
+    "email": "notifications.channels.email.EmailChannel",
+}
+
+# --- outbox (reliability: constants are seconds) -------------------------------------------------
+OUTBOX_POLL_S = env.float("OUTBOX_POLL_S", default=1.0)
+OUTBOX_LEASE_S = env.float("OUTBOX_LEASE_S", default=60.0)
+OUTBOX_SEND_DEADLINE_S = env.float("OUTBOX_SEND_DEADLINE_S", default=15.0)
+OUTBOX_MAX_ATTEMPTS = env.int("OUTBOX_MAX_ATTEMPTS", default=5)
+OUTBOX_THREADS = env.int("OUTBOX_THREADS", default=4)
+COMMAND_TTL_S = env.float(
+    "COMMAND_TTL_S", default=300.0
+)  # an automatic command older than this is never sent
+COMMAND_REPLY_WAIT_S = env.float("COMMAND_REPLY_WAIT_S", default=300.0)
+SMS_VALIDITY_S = env.int("SMS_VALIDITY_S", default=300)
+# how long the devices' own "minute" lasts: 60 in the field, shorter with the simulator
+DEVICE_MINUTE_S = env.float("DEVICE_MINUTE_S", default=60.0)
+
+# --- Prometheus that jobs read (the console's value wins once it is set) --------------------------
+PROMETHEUS_URL = env.str("PROMETHEUS_URL", default="")
+
+# --- logging -----------------------------------------------------------------------------------
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"redact": {"()": "remosa.lib.redact.RedactingFilter"}},
+    "formatters": {
+        "line": {
+            "format": "%(asctime)sZ %(levelname)s %(name)s %(message)s",
+            "()": "remosa.logs.UtcFormatter",
+        }
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["redact"]}},
+    "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
+    "loggers": {"django.server": {"level": "WARNING"}, "axes": {"level": "WARNING"}},
+}
