@@ -1,14 +1,12 @@
 """What a round proves, over every kind of answer."""
 
 from collections import Counter
-from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from exporters.errors import DEVICE_REASONS, UPSTREAM_REASONS, Reason
-from exporters.facts import pack, unpack
 from exporters.ports import Observation, RoundResult, Status
 from exporters.rounds import Suspicion, judge_round
 
@@ -167,16 +165,3 @@ def test_no_round_makes_a_device_offline_that_the_cms_did_not_call_offline(words
         word = stated.get(one.external_id, "no_data")
         assert one.status == (word if word in ("online", "offline") else "unknown")
     assert not (judged.suspect and not judged.upstream_ok)
-
-
-def test_facts_survive_a_json_column():
-    facts = {"name": "Касса", "player_status": 1, "last_online_at": datetime(2025, 7, 7, 9, 15, tzinfo=UTC)}
-
-    assert unpack(pack(facts)) == facts
-
-
-@pytest.mark.parametrize(
-    "stored", [{"last_online_at": "soon"}, {"last_online_at": "2025-07-07T09:15"}, {"name": None}, {"ip": []}]
-)
-def test_stored_values_that_are_no_facts_are_left_out(stored):
-    assert unpack(stored) == {}
