@@ -24,6 +24,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, Literal, NoReturn, Self, get_args
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
@@ -239,7 +240,7 @@ class Door:
         if math.isnan(deadline_s) or max_bytes < 0:
             raise ValueError("deadline_s must be a number and max_bytes must not be negative.")
         target = _checked_url(url, params)
-        attempt = _Attempt(target.host or "")
+        attempt = _Attempt(target.raw_host or "")
         sent_headers = _checked_headers(headers, attempt)
         body = _body(json, data, sent_headers)
         if deadline_s <= 0:
@@ -298,15 +299,15 @@ def _checked_url(url: str, params: Params | None) -> URL:
         raise HttpFailure("bad_url", False, "an address has no spaces, control characters or backslashes")
     try:
         parsed = URL(url)
-        port = parsed.port
+        host, port, authority = parsed.raw_host, parsed.port, urlsplit(url).netloc
     except ValueError:
         raise HttpFailure("bad_url", False, "this is not an address") from None
     if parsed.scheme not in ("http", "https"):
         raise HttpFailure("bad_url", False, "an address starts with http:// or https://")
-    if not parsed.host or not port:
+    if not host or not port:
         raise HttpFailure("bad_url", False, "the address names no host, or port 0")
-    if "@" in parsed.raw_authority:
-        raise HttpFailure("bad_url", False, f"{parsed.host}: credentials do not belong into an address")
+    if "@" in authority:
+        raise HttpFailure("bad_url", False, f"{host}: credentials do not belong into an address")
     return parsed.extend_query(params) if params else parsed
 
 
