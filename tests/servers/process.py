@@ -4,6 +4,7 @@ Each child becomes the leader of a new session, so that ending it ends whatever 
 where ``setpriv`` exists the kernel ends it when the test run dies without saying goodbye.
 """
 
+import contextlib
 import os
 import shutil
 import signal
@@ -89,27 +90,28 @@ class Child:
 
     def kill_9(self) -> None:
         """Kill the whole session at once, as a power cut would, and reap the child."""
-        self._signal_session(signal.SIGKILL)
-        self.process.wait(10)
+        self._kill_session()
 
     def stop(self, *, signum: int = signal.SIGTERM, grace_s: float = 10.0) -> int:
         """End the child politely, kill what is left of its session after ``grace_s``; its exit code."""
         self.send(signum)
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):  # it had its chance
             self.process.wait(grace_s)
-        except subprocess.TimeoutExpired:
-            self._signal_session(signal.SIGKILL)
-            self.process.wait(10)
-        self._signal_session(signal.SIGKILL)
-        wait_until(lambda: not self.family(), deadline_s=10, what=f"the end of session {self.pid}")
+        self._kill_session()
         return self.process.returncode
 
-    def _signal_session(self, signum: int) -> None:
-        for pid in self.family():
-            try:
-                os.kill(pid, signum)
-            except ProcessLookupError:
-                continue  # it ended by itself
+    def _kill_session(self) -> None:
+        """Kill whoever is left, also what was forked meanwhile, and reap the child."""
+
+        def is_extinct() -> bool:
+            left = self.family()
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):  # it ended by itself
+                    os.kill(pid, signal.SIGKILL)
+            return not left
+
+        wait_until(is_extinct, deadline_s=10, what=f"the end of session {self.pid}")
+        self.process.wait(10)
 
 
 def start(
