@@ -19,7 +19,6 @@ from exporters.models import ExporterTarget
 from platforms import quotas
 from platforms.switches import stopping
 
-WEEK_LIMIT = 6  # actions per device in seven days: more is chronic
 JOB_SHARE = 0.05  # of its devices that one job may act on within an hour, at least three
 
 
@@ -189,10 +188,9 @@ def chronic(candidate: Candidate, now: datetime) -> Refusal | None:
     limit = candidate.job.max_actions_per_day
     if len(today) >= limit:
         return Refusal("chronic", "day_limit", {"limit": limit}, today[-limit] + timedelta(days=1))
-    if len(sent) >= WEEK_LIMIT:
-        return Refusal(
-            "chronic", "week_limit", {"limit": WEEK_LIMIT}, sorted(sent)[-WEEK_LIMIT] + timedelta(days=7)
-        )
+    week = candidate.job.max_actions_per_week
+    if len(sent) >= week:
+        return Refusal("chronic", "week_limit", {"limit": week}, sorted(sent)[-week] + timedelta(days=7))
     return None
 
 

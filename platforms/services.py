@@ -103,3 +103,18 @@ def _sync_staff(user: User) -> None:
     if user.is_staff != is_staff:
         User.objects.filter(pk=user.pk).update(is_staff=is_staff)
         user.is_staff = is_staff
+
+
+def repair_groups(platform: Platform) -> int:
+    """Make the role groups equal to the memberships; how many people had to be changed."""
+    changed = 0
+    with transaction.atomic():
+        groups = sync_groups(platform)
+        roles = dict(Membership.objects.filter(platform=platform).values_list("user", "role"))
+        for role, group in groups.items():
+            should = {user for user, held in roles.items() if held == role}
+            have = set(group.user_set.values_list("pk", flat=True))
+            group.user_set.add(*should - have)
+            group.user_set.remove(*have - should)
+            changed += len(should ^ have)
+    return changed

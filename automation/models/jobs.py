@@ -93,6 +93,18 @@ class Job(models.Model):
     max_actions_per_day = models.PositiveSmallIntegerField(
         _("actions per device in 24 h"), default=3, validators=[MinValueValidator(1), MaxValueValidator(24)]
     )
+    max_actions_per_week = models.PositiveSmallIntegerField(
+        _("actions per device in 7 days"),
+        default=6,
+        validators=[MinValueValidator(1), MaxValueValidator(168)],
+        help_text=_("A device that needs more is chronic, and needs a person."),
+    )
+    patience_s = models.FloatField(
+        _("tell a person after, seconds"),
+        default=1800,
+        validators=[MinValueValidator(1), MaxValueValidator(DAY_S)],
+        help_text=_("How long guards may refuse an action before the case is handed to a person."),
+    )
     verify_s = models.FloatField(
         _("must be back within, seconds"),
         default=900,

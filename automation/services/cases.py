@@ -24,7 +24,6 @@ from platforms import audit
 
 logger = logging.getLogger(__name__)
 C = CaseState
-PATIENCE = timedelta(minutes=30)  # how long guards may refuse before a person is told
 
 
 def job_actor(job: Job | None) -> audit.Actor:
@@ -167,9 +166,10 @@ def _last_run(case: Case) -> ActionRun | None:
 def _facts(case: Case, *, now: datetime) -> CaseFacts:
     run, job, device = _last_run(case), case.job, case.device
     command = run.command if run else None
+    patience = timedelta(seconds=job.patience_s if job else 1800)
     refused = (
         GuardRefusal.objects.filter(
-            case=case, attempt=case.attempts + 1, lifts_at=None, last_at__gte=now - PATIENCE
+            case=case, attempt=case.attempts + 1, lifts_at=None, last_at__gte=now - patience
         )
         .order_by("first_at")
         .values_list("first_at", flat=True)
@@ -191,7 +191,7 @@ def _facts(case: Case, *, now: datetime) -> CaseFacts:
         refused_since=refused,
         stable=timedelta(seconds=job.stable_s if job else 300),
         verify=timedelta(seconds=job.verify_s if job else 900),
-        patience=PATIENCE,
+        patience=patience,
     )
 
 

@@ -16,7 +16,7 @@ from exporters.models import Exporter
 logger = logging.getLogger(__name__)
 
 GAP = timedelta(minutes=2)  # an evaluator that was away longer learns what is pending anew
-KEEP_RUNS = timedelta(days=1)
+KEEP_RUNS = timedelta(hours=6)  # the journal of evaluations; cases and refusals stay
 Readings = dict[int, tuple[Reading, timedelta]]
 
 

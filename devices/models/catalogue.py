@@ -1,10 +1,12 @@
 """The command catalogue of control devices: data, loaded from ``devices/data``."""
 
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 
 from devices.catalogue import ParamSpec, TemplateSpec
+from devices.replies import ReplyRuleError, load_rules
 
 
 class DeviceModel(models.Model):
@@ -14,6 +16,9 @@ class DeviceModel(models.Model):
     vendor = models.CharField(_("vendor"), max_length=64)
     lines = models.PositiveSmallIntegerField(_("outputs"), default=1)
     reply_rules = models.JSONField(_("reply rules"), default=list, blank=True)
+    rules_edited = models.BooleanField(
+        _("reply rules are our own"), default=False, help_text=_("Otherwise an update of REMOSA brings them up to date.")
+    )
     bench_checked_at = models.DateTimeField(
         _("checked on the bench"),
         null=True,
@@ -28,6 +33,12 @@ class DeviceModel(models.Model):
 
     def __str__(self) -> str:
         return f"{self.vendor} {self.code}"
+
+    def clean(self) -> None:
+        try:
+            load_rules(self.reply_rules)
+        except (ReplyRuleError, TypeError) as exc:
+            raise ValidationError({"reply_rules": str(exc)}) from exc
 
 
 class CommandTemplate(models.Model):

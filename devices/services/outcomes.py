@@ -122,9 +122,8 @@ def record_reply(device: Device, *, text: str, at: datetime) -> ReplyOutcome:
     ]
     rules = load_rules(device.model.reply_rules) if device.model else []
     chosen, verdict = _choose(candidates, rules, text)
-    if verdict.facts:
-        facts = {**device.facts, **verdict.facts, "heard_at": at.isoformat()}
-        Device.objects.filter(pk=device.pk).update(facts=facts)
+    facts = {**device.facts, **verdict.facts, "heard_at": at.isoformat()}
+    Device.objects.filter(pk=device.pk).update(facts=facts)
     if chosen is not None:
         _settle_reply(chosen, verdict, at=at)
         return ReplyOutcome("matched", command=chosen, verdict=verdict, facts=verdict.facts)

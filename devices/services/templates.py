@@ -9,7 +9,7 @@ from django.db import transaction
 from devices.catalogue import TemplateSpec, load_catalogue
 
 DATA = Path(__file__).resolve().parent.parent / "data"
-MODELS = {  # code: (vendor, outputs, checked on the bench by its manual)
+MODELS = {  # code: (vendor, outputs)
     "D210": ("SimPal", 1),
     "D410": ("SimPal", 2),
 }
@@ -24,9 +24,12 @@ def load_catalogue_into_tables() -> int:
     with transaction.atomic():
         models = {}
         for code, (vendor, lines) in MODELS.items():
-            models[code], _created = DeviceModel.objects.get_or_create(
+            model, created = DeviceModel.objects.get_or_create(
                 code=code, defaults={"vendor": vendor, "lines": lines, "reply_rules": rules}
             )
+            if not created and not model.rules_edited and model.reply_rules != rules:
+                DeviceModel.objects.filter(pk=model.pk).update(reply_rules=rules)
+            models[code] = model
         for spec in specs:
             CommandTemplate.objects.update_or_create(
                 model=models[spec.model], key=spec.key, defaults=_columns(spec)
