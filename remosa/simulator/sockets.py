@@ -102,12 +102,13 @@ def _may(socket: Socket, sender: str, command: Understood | None) -> bool:
 
 
 def _configure(socket: Socket, command: Understood) -> Obeyed:
-    if command.key == "add_user":
-        if len(socket.users) >= MAX_USERS:
+    if command.key in ("add_user", "add_users_level2"):
+        users = socket.users | set(command.params.get("phones") or [command.params["phone"]])
+        if len(users) > MAX_USERS:
             return Obeyed("ERR FULL")
-        socket.users.add(str(command.params.get("phone", "")))
+        socket.users = users
     elif command.key == "remove_user":
-        socket.users.discard(str(command.params.get("phone", "")))
+        socket.users.discard(command.params["phone"])
     elif command.key == "remove_all_users":
         socket.users.clear()
     elif command.key in ("mains_sms_on", "mains_sms_off"):

@@ -1,7 +1,11 @@
 """A socket obeys its administrator and the catalogue, and nobody and nothing else."""
 
+import json
+
 import pytest
 
+from devices.catalogue import SHIPPED, load_catalogue, render
+from devices.replies import load_rules, read_reply
 from remosa.simulator.commands import catalogue_reader
 from remosa.simulator.fleet import SocketSpec
 from remosa.simulator.sockets import Change, Socket, obey
@@ -100,3 +104,37 @@ def test_obey_status_tells_output_temperature_mains_and_signal(over, reply):
 
 def test_obey_status_of_two_lines_names_both():
     assert ask(make_socket("D410"), "#07#").reply == "OUT1 ON; OUT2 ON; T=23C; MAINS OK; GSM 21"
+
+
+def test_obey_takes_ten_users_and_no_more():
+    socket = make_socket("D410")
+    many = "#".join(f"+7900000020{digit}" for digit in range(10))
+
+    assert ask(socket, f"#60#{many}#").reply == "OK"
+    assert ask(socket, f"#06#{USER}#").reply == "ERR FULL"
+    assert ask(socket, "#15#+79000000200#").reply == "OK"
+    assert ask(socket, f"#06#{USER}#").reply == "OK"
+
+
+EXAMPLES = {"hhmm": "08:00", "e164": USER, "e164_list": [USER], "digits": "1234", "text": "DOOR"}
+RULES = load_rules(json.loads((SHIPPED.parent / "replies.json").read_text(encoding="utf-8")))
+
+
+def example(param, place):
+    """A value that the parameter takes; a later one of the same type is larger."""
+    if param.type == "enum":
+        return param.choices[0][0]
+    if param.type == "int":
+        return (param.minimum or 0) + place
+    return "10:00" if param.type == "hhmm" and place > 1 else EXAMPLES[param.type]
+
+
+@pytest.mark.parametrize("spec", load_catalogue(), ids=lambda spec: f"{spec.model}-{spec.key}")
+def test_every_shipped_command_is_obeyed_and_its_answer_understood(spec):
+    params = {param.name: example(param, place) for place, param in enumerate(spec.params)}
+    socket = make_socket(spec.model)
+
+    obeyed = ask(socket, render(spec, params).body)
+
+    assert read_reply(obeyed.reply, RULES, awaiting=spec, sent=params).kind == "confirmed"
+    assert {change.line for change in obeyed.changes} <= set(socket.spec.lines)

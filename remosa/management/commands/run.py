@@ -23,6 +23,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
+from remosa.demo import ensure_admin
 from remosa.lib.http import HttpFailure, request
 from remosa.localenv import PortError, admin_password, port_from_env
 from remosa.ports import is_free, kept_port
@@ -133,13 +134,6 @@ def static_fingerprint() -> str:
                     f"{path.relative_to(base)} {path.stat().st_mtime_ns} {path.stat().st_size}\n".encode()
                 )
     return digest.hexdigest()
-
-
-def ensure_admin(password: str) -> None:
-    """Create the first superadmin; one that exists is left as it is."""
-    users = get_user_model()._default_manager
-    if not users.filter(username=ADMIN).exists():
-        users.create_superuser(username=ADMIN, password=password)
 
 
 def password_to_show() -> str:
