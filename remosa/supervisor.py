@@ -56,6 +56,7 @@ class _Child:
     started_at: float = 0.0  # monotonic, like start_at
     start_at: float = 0.0
     failures: int = 0
+    log_start: int = 0  # where this life begins in the log, bytes
 
 
 class Supervisor:
@@ -152,6 +153,7 @@ class Supervisor:
     def _start(self, child: _Child, now: float) -> None:
         program = child.program
         with self._open_log(program.name) as log:
+            child.log_start = log.tell()
             child.process = subprocess.Popen(  # noqa: S603  our own programs
                 program.argv,
                 stdin=subprocess.DEVNULL,
@@ -239,8 +241,9 @@ class Supervisor:
         path = self._log_path(child.program.name)
         if not path.exists():
             return
-        with path.open(encoding="utf-8", errors="replace") as log:
-            lines = deque(log, maxlen=TAIL_LINES)
+        with path.open("rb") as log:
+            log.seek(child.log_start)
+            lines = deque((line.decode("utf-8", "replace") for line in log), maxlen=TAIL_LINES)
         self._complain(f"Last lines of {path}:")
         for line in lines:
             self._complain(f"    {line.rstrip()}")
