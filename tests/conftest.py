@@ -1,9 +1,12 @@
 """The cast, and nothing else: north belongs to alice, bob may look; charlie belongs to south."""
 
 import pytest
+from django.conf import settings
 
 from platforms.models import Platform, User
 from tests.factories import make_platform, make_user
+
+(settings.BASE_DIR / "var").mkdir(exist_ok=True)  # the test database lives there
 
 
 @pytest.fixture
