@@ -249,7 +249,7 @@ class Door:
         try:
             async with asyncio.timeout(deadline_s) as deadline:
                 return await self._exchange(method, target, sent_headers, body, max_bytes, attempt)
-        except (aiohttp.ClientError, OSError, ValueError) as exc:  # TimeoutError is an OSError
+        except (aiohttp.ClientError, OSError, ValueError, zlib.error) as exc:  # a timeout is an OSError
             _translate(exc, attempt, https=target.scheme == "https", late=deadline.expired())
 
     async def _exchange(
@@ -385,10 +385,10 @@ def _translate(exc: Exception, attempt: _Attempt, *, https: bool, late: bool) ->
         raise attempt.failure("deadline", f"no time was left {step}") from None
     if not attempt.connected:
         raise attempt.failure(*_why_not_connected(exc, https=https)) from None
+    if isinstance(exc, aiohttp.ClientResponseError | ValueError | zlib.error):
+        raise attempt.failure("protocol", "the answer is not HTTP") from None
     if attempt.answered or isinstance(exc, aiohttp.ClientPayloadError):
         raise attempt.failure("truncated", "the answer ends too early") from None
-    if isinstance(exc, aiohttp.ClientResponseError | ValueError):
-        raise attempt.failure("protocol", "the answer is not HTTP") from None
     raise attempt.failure("reset", "the connection was closed before an answer") from None
 
 
