@@ -1,0 +1,1 @@
+"""Backends of ``settings.SMS_GATEWAYS``, one module each."""

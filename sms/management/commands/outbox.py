@@ -1,0 +1,34 @@
+"""``manage.py outbox``: the process that sends SMS and reads the gateways' inboxes."""
+
+import signal
+import threading
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
+
+from sms.outbox import Pump, owner_name
+from sms.worker import Worker
+
+
+class Command(BaseCommand):
+    help = "Send what is in the outbox and read the gateways' inboxes, until SIGTERM."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--threads", type=int, default=settings.OUTBOX_THREADS, help="SMS sent at once")
+        parser.add_argument(
+            "--poll", type=float, default=settings.OUTBOX_POLL_S, help="seconds between two looks"
+        )
+        parser.add_argument("--once", action="store_true", help="settle, drain, and end")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        pump = Pump(owner_name("outbox"))
+        if options["once"]:
+            self.stdout.write(str(pump.run_once(threads=options["threads"])))
+            return
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        self.stdout.write("outbox: started")
+        Worker(pump, threads=max(1, options["threads"]), poll_s=options["poll"], stop=stop).run()
+        self.stdout.write("outbox: stopped")

@@ -1,0 +1,155 @@
+"""Which gateway carries the next message, how fast, and whether it is well.
+
+All of it lives in the gateway's row and is changed by single UPDATE statements, so that any number
+of processes together keep the rate and send one probe, not ten, at a gateway that was ill.
+"""
+
+import uuid
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Case, F, Q, When
+
+from remosa.lib.registry import backend
+from sms import ports
+from sms.errors import GatewayError
+from sms.models import Gateway, SmsMessage
+
+MINUTE = timedelta(minutes=1)
+PROBE = timedelta(seconds=30)  # while one message tries whether a suspended gateway is well again
+WRONG_KEY_PAUSE = timedelta(minutes=5)
+FAILURES_BEFORE_PAUSE = 5
+PAUSE_S = 30.0  # the first pause; each further failure doubles it
+LONGEST_PAUSE_S = 600.0
+SUCCESS_NOTED_EVERY = timedelta(seconds=5)  # a busy gateway is not written to for each message
+NO_GATEWAY_WAIT = timedelta(seconds=10)
+
+OPEN, CLOSED = Gateway.Breaker.OPEN, Gateway.Breaker.CLOSED
+
+
+def backend_of(gateway: Gateway) -> ports.Gateway:
+    """The backend of one row, ready to be used."""
+    platform_zone = gateway.platform.time_zone if gateway.platform_id else "UTC"
+    account = ports.Account(
+        gateway_id=gateway.pk,
+        config=gateway.config,
+        secret=str(gateway.secret),
+        sender=gateway.sender_msisdn,
+        validity_s=gateway.validity_s,
+        time_zone=platform_zone,
+    )
+    return backend("SMS_GATEWAYS", gateway.kind)(account)
+
+
+def configuration_faults(kind: str, config: Mapping[str, Any]) -> dict[str, str]:
+    """What is wrong with ``config`` for this kind of gateway, as ``{field: sentence}``."""
+    return backend("SMS_GATEWAYS", kind).check(config)
+
+
+def candidates(platform_id: int) -> list[Gateway]:
+    """The enabled gateways of a platform in the order in which they are tried: its own, then the shared."""
+    rows = Gateway.objects.filter(Q(platform=platform_id) | Q(platform=None), is_enabled=True)
+    rows = rows.select_related("platform").order_by(F("platform").asc(nulls_last=True), "priority", "pk")
+    return list(rows)
+
+
+def choose_gateway(platform_id: int, *, now: datetime) -> Gateway | None:
+    """The gateway that would carry a message now, for a quote; None when there is none that is well."""
+    return next((row for row in candidates(platform_id) if is_well(row, now=now)), None)
+
+
+def is_well(gateway: Gateway, *, now: datetime) -> bool:
+    """Whether the breaker lets messages through, or is due to let one try."""
+    if gateway.breaker == CLOSED:
+        return True
+    return gateway.breaker_until is not None and gateway.breaker_until <= now
+
+
+def reserve_slot(message: SmsMessage, *, now: datetime) -> Gateway | None:
+    """Take one place of this minute's rate at the best gateway for ``message``; None when all are full or ill.
+
+    A message that its last gateway did not take goes to another one first, if there is another. A
+    test stays with the gateway that it is meant to test.
+    """
+    rows = candidates(message.platform_id)
+    if message.purpose == SmsMessage.Purpose.TEST and message.gateway_id:
+        rows = [row for row in rows if row.pk == message.gateway_id]
+    elif message.attempts:
+        rows.sort(key=lambda row: row.pk == message.gateway_id)  # stable: the order stays otherwise
+    return next((row for row in rows if is_well(row, now=now) and _take_slot(row, now=now)), None)
+
+
+def _take_slot(gateway: Gateway, *, now: datetime) -> bool:
+    """One statement: the breaker, the rate, and the count of this minute."""
+    minute = now.replace(second=0, microsecond=0)
+    this_minute = Q(rate_minute=minute, rate_minute__isnull=False)
+    mine = Gateway.objects.filter(pk=gateway.pk, is_enabled=True, rate_per_minute__gt=0)
+    mine = mine.filter(~this_minute | Q(rate_used__lt=F("rate_per_minute")))
+    mine = mine.filter(Q(breaker=CLOSED) | Q(breaker_until__lte=now))
+    taken = mine.update(
+        rate_used=Case(When(this_minute, then=F("rate_used") + 1), default=1),
+        rate_minute=minute,
+        breaker_until=Case(When(breaker=OPEN, then=now + PROBE), default=F("breaker_until")),
+    )
+    return taken == 1
+
+
+def when_to_look_again(platform_id: int, *, now: datetime) -> tuple[datetime, str]:
+    """When a message without a gateway should try again, and the word for why it waits."""
+    rows = candidates(platform_id)
+    if not rows:
+        return now + NO_GATEWAY_WAIT, "no_gateway"
+    if any(is_well(row, now=now) for row in rows):
+        return now.replace(second=0, microsecond=0) + MINUTE, "rate_limit"
+    wells = [row.breaker_until for row in rows if row.breaker_until is not None]
+    return max(now + timedelta(seconds=1), min([*wells, now + NO_GATEWAY_WAIT])), "gateway_suspended"
+
+
+def note_success(gateway: Gateway, *, now: datetime) -> None:
+    """The gateway answered like one that is well."""
+    stale = Q(last_ok_at=None) | Q(last_ok_at__lt=now - SUCCESS_NOTED_EVERY)
+    ill = Q(breaker=OPEN) | Q(failures_in_row__gt=0)
+    Gateway.objects.filter(stale | ill, pk=gateway.pk).update(
+        last_ok_at=now, failures_in_row=0, breaker=CLOSED, breaker_until=None
+    )
+
+
+def note_failure(gateway: Gateway, error: GatewayError, *, now: datetime) -> None:
+    """The gateway did not take a message, or nobody knows; enough of that in a row suspends it for a while.
+
+    A refusal of one message says nothing against the gateway.
+    """
+    row = Gateway.objects.filter(pk=gateway.pk)
+    told = {"last_error": str(error)[:300], "last_error_at": now}
+    if error.breaks:
+        row.update(
+            **told,
+            breaker=OPEN,
+            breaker_until=now + WRONG_KEY_PAUSE,
+            failures_in_row=F("failures_in_row") + 1,
+        )
+        return
+    if error.outcome == "rejected":
+        row.update(**told, last_ok_at=now, failures_in_row=0, breaker=CLOSED, breaker_until=None)
+        return
+    row.update(**told, failures_in_row=F("failures_in_row") + 1)
+    failures = row.values_list("failures_in_row", flat=True).first() or 0
+    if failures >= FAILURES_BEFORE_PAUSE:
+        pause_s = min(LONGEST_PAUSE_S, PAUSE_S * 2 ** min(failures - FAILURES_BEFORE_PAUSE, 10))
+        row.update(breaker=OPEN, breaker_until=now + timedelta(seconds=pause_s))
+
+
+def note_inbox_error(gateway: Gateway, error: GatewayError, *, now: datetime) -> None:
+    """The inbox could not be read; that does not stop sending."""
+    Gateway.objects.filter(pk=gateway.pk).update(last_error=f"inbox: {error}"[:300], last_error_at=now)
+
+
+def has_another(platform_id: int, gateway_id: int, *, now: datetime) -> bool:
+    """Whether a gateway besides this one could carry the platform's messages now."""
+    return any(row.pk != gateway_id and is_well(row, now=now) for row in candidates(platform_id))
+
+
+def of_hook(hook_id: uuid.UUID) -> Gateway | None:
+    """The enabled gateway that calls back under this number."""
+    return Gateway.objects.select_related("platform").filter(hook_id=hook_id, is_enabled=True).first()

@@ -1,0 +1,136 @@
+"""Incoming SMS: written down first, then matched to the device that sent it and the command it answers.
+
+An incoming SMS is evidence, never an order. Only a device of the gateway's own platform is
+believed when the gateway belongs to a platform: a client cannot speak for another client's socket.
+"""
+
+import hashlib
+import logging
+from datetime import datetime
+
+from django.db import DatabaseError, IntegrityError, transaction
+
+from devices.models import Device
+from devices.services import record_reply
+from platforms import audit
+from remosa.lib.phones import normalise_msisdn
+from sms.models import Gateway, InboundSms
+from sms.ports import InboundText
+from sms.signals import inbound_matched
+from sms.states import INBOUND, InboundState
+
+logger = logging.getLogger(__name__)
+SWEEP = 200
+MAX_BODY, MAX_SENDER = 1600, 32
+
+
+def receive(
+    *, gateway: Gateway, text: InboundText, now: datetime, batch: str = ""
+) -> tuple[InboundSms, bool]:
+    """Write down one SMS and match it; (row, whether it is new). The row is committed before the match.
+
+    The same SMS handed over twice is one row: by the gateway's ref, else by sender, time and text.
+    One without ref and time cannot be told from another; ``batch`` names it within a repeated read.
+    """
+    body, sender = storable(text.body)[:MAX_BODY], storable(text.sender).strip()[:MAX_SENDER]
+    row = InboundSms(
+        gateway=gateway, platform=gateway.platform, sender=sender, body=body, sent_at=text.sent_at, received_at=now,
+        dedupe_key=_dedupe_key(gateway, text, batch), state=InboundState.RECEIVED, state_changed_at=now,
+    )  # fmt: skip
+    try:
+        with transaction.atomic():
+            row.save(force_insert=True)
+    except IntegrityError:
+        return InboundSms.objects.get(dedupe_key=row.dedupe_key), False
+    return _match_safely(row, now=now), True
+
+
+def _dedupe_key(gateway: Gateway, text: InboundText, batch: str) -> str:
+    if text.ref:
+        parts = ["ref", text.ref]
+    elif text.sent_at is not None:
+        parts = ["text", text.sender, text.sent_at.isoformat(), text.body]
+    else:
+        parts = ["batch", batch, text.sender, text.body]
+    return hashlib.sha256("\x1f".join([str(gateway.pk), *parts]).encode(errors="surrogatepass")).hexdigest()
+
+
+def storable(text: str) -> str:
+    """``text`` as any database takes it: no zero characters, no halves of characters."""
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+
+
+def _match_safely(row: InboundSms, *, now: datetime) -> InboundSms:
+    """Match, or leave the row to the sweep; a row that cannot be matched at all goes to the visible inbox."""
+    try:
+        return match_inbound(row, now=now)
+    except DatabaseError:
+        logger.warning("inbound match postponed id=%s", row.pk)
+    except Exception:  # one poisonous SMS must not stop the others
+        logger.exception("inbound match failed id=%s", row.pk)
+        INBOUND.move(row, InboundState.UNMATCHED, now=now, why="error", reason="error")
+    return row
+
+
+def match_inbound(row: InboundSms, *, now: datetime) -> InboundSms:
+    """Find the device and the command that ``row`` answers and say what came of it; once."""
+    with transaction.atomic():
+        locked = (
+            InboundSms.objects.select_for_update(of=("self",))
+            .select_related("gateway__platform")
+            .get(pk=row.pk)
+        )
+        if locked.state != InboundState.RECEIVED:
+            return locked
+        device = _device_of(locked)
+        if device is None:
+            _conclude(locked, InboundState.UNMATCHED, now=now, reason="stranger")
+            return locked
+        outcome = record_reply(device, text=locked.body, at=locked.received_at)
+        shown = outcome.verdict.masked_text[:MAX_BODY] if outcome.verdict else locked.body
+        _conclude(
+            locked, InboundState(outcome.match), now=now, reason=outcome.verdict.kind if outcome.verdict else "",
+            device=device, platform=device.platform, command=outcome.command, body=shown,
+        )  # fmt: skip
+    return locked
+
+
+def _device_of(row: InboundSms) -> Device | None:
+    try:
+        number = normalise_msisdn(row.sender)
+    except ValueError:
+        return None
+    devices = Device.objects.filter(msisdn=number, is_active=True).select_related("platform", "model")
+    if row.gateway is not None and row.gateway.platform_id is not None:
+        devices = devices.filter(platform=row.gateway.platform_id)
+    return devices.first()
+
+
+def _conclude(
+    row: InboundSms, target: InboundState, *, now: datetime, reason: str, **columns: object
+) -> None:
+    if not INBOUND.move(row, target, now=now, reason=reason, **columns):
+        return
+    device: Device | None = row.device
+    actor = audit.SYSTEM if device is None else audit.Actor(audit.Kind.DEVICE, str(device.pk), str(device))
+    audit.record(
+        actor=actor, verb="sms.received", target=row, platform=row.platform, reason=reason, at=now,
+        cause_id=row.command.cause_id if row.command else None, after={"match": row.state},
+    )  # fmt: skip
+    key = row.pk
+    transaction.on_commit(lambda: inbound_matched.send(InboundSms, inbound_id=key))
+
+
+def sweep_inbound(*, now: datetime) -> int:
+    """Match what was received and left lying; the number of rows that moved."""
+    waiting = InboundSms.objects.filter(state=InboundState.RECEIVED).order_by("received_at")[:SWEEP]
+    return sum(_match_safely(row, now=now).state != InboundState.RECEIVED for row in waiting)
+
+
+def ignore(row: InboundSms, *, by: object, now: datetime) -> bool:
+    """A person sets an SMS aside; False when it is settled already."""
+    with transaction.atomic():
+        if not INBOUND.move(row, InboundState.IGNORED, now=now, reason="ignored"):
+            return False
+        audit.record(actor=audit.person(by), verb="sms.ignored", target=row, platform=row.platform, at=now)
+    return True

@@ -1,0 +1,124 @@
+"""Put an SMS into the outbox, and take it back: rows first, sending later."""
+
+import uuid
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from devices.models import Command
+from platforms import audit, quotas
+from platforms.models import Platform
+from remosa.lib.phones import normalise_msisdn
+from sms import bell
+from sms.errors import DedupeConflict, SmsInvalid
+from sms.models import Gateway, SmsMessage
+from sms.segments import Segments, count
+from sms.signals import message_moved
+from sms.states import SMS, SmsState
+
+MAX_LENGTH = 1600  # characters
+Purpose = SmsMessage.Purpose
+
+
+def enqueue(
+    *,
+    platform: Platform,
+    to: str,
+    body: str,
+    purpose: str,
+    dedupe_key: str,
+    now: datetime,
+    expires_at: datetime | None = None,
+    for_people: bool = False,
+    command: Command | None = None,
+    gateway: Gateway | None = None,
+) -> SmsMessage:
+    """Write one SMS into the outbox; idempotent by ``(platform, dedupe_key)``.
+
+    ``for_people`` lets it use the share of the limit that is kept for people; ``expires_at``
+    defaults to ``SMS_VALIDITY_S`` from now; ``gateway`` pins a test. Raises SmsInvalid for a number
+    or a text that cannot be sent, QuotaExceeded, and DedupeConflict when the key was used for
+    another number or text.
+    """
+    number, segments = _number(to), measure(body)
+    found = SmsMessage.objects.filter(platform=platform, dedupe_key=dedupe_key).first()
+    if found is None:
+        message = SmsMessage(
+            platform=platform, gateway=gateway, command=command, purpose=purpose, to=number, body=body,
+            segments=segments.parts, state=SmsState.QUEUED, state_changed_at=now, dedupe_key=dedupe_key,
+            next_attempt_at=now, created_at=now,
+            expires_at=expires_at or now + timedelta(seconds=settings.SMS_VALIDITY_S),
+        )  # fmt: skip
+        found = _write(message, now=now, for_people=for_people)
+    if (found.to, found.body) != (number, body):
+        raise DedupeConflict(_("This key was already used for another SMS."))
+    return found
+
+
+def _write(message: SmsMessage, *, now: datetime, for_people: bool) -> SmsMessage:
+    """Insert ``message`` and reserve its units; the row that was there first when somebody was faster."""
+    with transaction.atomic():
+        SmsMessage.objects.bulk_create([message], ignore_conflicts=True)
+        row = SmsMessage.objects.get(platform=message.platform_id, dedupe_key=message.dedupe_key)
+        if row.pk != message.pk:
+            return row
+        quotas.reserve(
+            platform=message.platform, kind=quotas.SMS, units=message.segments, key=message.pk, at=now,
+            for_people=for_people,
+        )  # fmt: skip
+        row.events.create(from_state="", to_state=SmsState.QUEUED, at=now)
+        bell.ring()
+    return message
+
+
+def _number(to: str) -> str:
+    try:
+        return normalise_msisdn(to)
+    except ValueError as exc:
+        raise SmsInvalid(str(exc), fields={"to": str(exc)}) from exc
+
+
+def measure(body: str) -> Segments:
+    """What ``body`` costs; SmsInvalid for a text that cannot be sent."""
+    if not body.strip():
+        raise SmsInvalid(_("The SMS is empty."), fields={"body": _("Write a text.")})
+    if len(body) > MAX_LENGTH:
+        sentence = _("At most %(length)d characters fit.") % {"length": MAX_LENGTH}
+        raise SmsInvalid(sentence, fields={"body": sentence})
+    if "\x00" in body:
+        raise SmsInvalid(
+            _("The text holds a zero character."), fields={"body": _("Remove the zero character.")}
+        )
+    try:
+        return count(body)
+    except ValueError as exc:
+        raise SmsInvalid(str(exc), fields={"body": str(exc)}) from exc
+
+
+def cancel(message: SmsMessage, *, now: datetime, by: str = "", reason: str = "cancelled") -> bool:
+    """Take back what has not left; False when it is too late. Its units are free again."""
+    with transaction.atomic():
+        if not SMS.move(message, SmsState.CANCELLED, now=now, why=reason, by=by, reason=reason):
+            return False
+        settle_units(message, spent=False)
+        note_move(message, now=now)
+    return True
+
+
+def settle_units(message: SmsMessage, *, spent: bool) -> None:
+    """Spend or give back what was reserved for ``message``; harmless when that was done before."""
+    quotas.settle(key=message.pk, spent=spent)
+
+
+def note_move(message: SmsMessage, *, now: datetime) -> None:
+    """The audit line and the bell of a step that settles something."""
+    cause: uuid.UUID | None = message.command.cause_id if message.command_id else None
+    audit.record(
+        actor=audit.SYSTEM, verb=f"sms.{message.state}", target=message, platform=message.platform, cause_id=cause,
+        reason=message.reason, at=now,
+        after={"purpose": message.purpose, "parts": message.segments, "tries": message.attempts},
+    )  # fmt: skip
+    key = message.pk
+    transaction.on_commit(lambda: message_moved.send(SmsMessage, message_id=key))

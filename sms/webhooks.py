@@ -1,0 +1,159 @@
+"""Callbacks of the gateways: delivery reports and incoming SMS.
+
+    POST /hooks/sms/<number>/report/     POST /hooks/sms/<number>/inbound/
+
+The caller shows the gateway's callback secret as ``Authorization: Bearer …`` or ``X-API-Key``; an
+unknown number and a wrong secret get the same answer. JSON or a form, one object or a list of them.
+200 comes after the commit; what is understood but fits nothing is also 200, so that no gateway
+repeats it for ever. A body that cannot be read is the caller's fault: 400, 413 or 415, never 5xx.
+"""
+
+import hmac
+import json
+import logging
+import secrets
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.core.exceptions import SuspiciousOperation
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, JsonResponse, QueryDict
+from django.http.request import UnreadablePostError
+from django.utils.translation import gettext as _
+from django.views.decorators.csrf import csrf_exempt
+
+from remosa.lib.clock import utcnow
+from sms.errors import CallbackInvalid
+from sms.models import Gateway
+from sms.ports import Gateway as Backend
+from sms.services.gateways import backend_of, of_hook
+from sms.services.inbound import receive, storable
+from sms.services.reports import apply_delivery_report
+
+logger = logging.getLogger(__name__)
+MAX_BODY = 64 * 1024  # bytes
+MAX_ITEMS = 500
+Take = Callable[[Gateway, Backend, Mapping[str, Any]], str]
+
+
+class Refusal(Exception):
+    """The answer to a callback that is not taken."""
+
+    def __init__(self, status: int, code: str, message: str, fields: Mapping[str, str] | None = None) -> None:
+        super().__init__(code)
+        self.status, self.code, self.message, self.fields = status, code, message, dict(fields or {})
+
+    def answer(self) -> JsonResponse:
+        """The one shape of errors."""
+        body = {"error": {"code": self.code, "message": self.message, "fields": self.fields}}
+        headers = {"WWW-Authenticate": "Bearer"} if self.status == 401 else {}
+        headers |= {"Allow": "POST"} if self.status == 405 else {}
+        headers |= {"Retry-After": "10"} if self.status == 503 else {}
+        return JsonResponse(body, status=self.status, headers=headers)
+
+
+@csrf_exempt
+def report(request: HttpRequest, hook_id: uuid.UUID) -> JsonResponse:
+    """A delivery report, or several."""
+    return _callback(request, hook_id, _take_report)
+
+
+@csrf_exempt
+def inbound(request: HttpRequest, hook_id: uuid.UUID) -> JsonResponse:
+    """An incoming SMS, or several."""
+    return _callback(request, hook_id, _take_inbound)
+
+
+def _callback(request: HttpRequest, hook_id: uuid.UUID, take: Take) -> JsonResponse:
+    try:
+        if request.method != "POST":
+            raise Refusal(405, "method_not_allowed", _("Send a POST."))
+        gateway = _authenticated(request, hook_id)
+        backend = backend_of(gateway)
+        items = _items(request)
+        return JsonResponse({"results": [take(gateway, backend, item) for item in items]})
+    except Refusal as refusal:
+        return refusal.answer()
+    except CallbackInvalid as exc:
+        return Refusal(400, "invalid", str(exc), exc.fields).answer()
+    except (OperationalError, InterfaceError) as exc:
+        logger.warning("callback postponed hook=%s error=%s", hook_id, type(exc).__name__)
+        return Refusal(503, "try_again_later", _("The database does not answer. Try again.")).answer()
+
+
+def _authenticated(request: HttpRequest, hook_id: uuid.UUID) -> Gateway:
+    gateway = of_hook(hook_id)
+    expected = (
+        str(gateway.hook_secret) if gateway is not None and gateway.hook_secret else secrets.token_hex()
+    )
+    scheme, _space, token = request.headers.get("Authorization", "").partition(" ")
+    shown = token.strip() if scheme.lower() == "bearer" else request.headers.get("X-API-Key", "")
+    if not hmac.compare_digest(shown.encode(), expected.encode()) or gateway is None:
+        raise Refusal(401, "not_signed_in", _("Unknown callback, or wrong secret."))
+    return gateway
+
+
+def _items(request: HttpRequest) -> list[Mapping[str, Any]]:
+    """The objects of the body; Refusal for what is not one."""
+    content = _decoded(request.content_type or "", _body(request))
+    items = content if isinstance(content, list) else [content]
+    if not all(isinstance(item, Mapping) for item in items):
+        raise Refusal(400, "invalid", _("The body must be an object, or a list of objects."))
+    if len(items) > MAX_ITEMS:
+        raise Refusal(413, "too_large", _("At most %(count)d at once.") % {"count": MAX_ITEMS})
+    return items
+
+
+def _body(request: HttpRequest) -> bytes:
+    too_large = Refusal(413, "too_large", _("At most %(size)d bytes.") % {"size": MAX_BODY})
+    try:
+        if int(request.META.get("CONTENT_LENGTH") or 0) > MAX_BODY:
+            raise too_large
+        body = request.read(MAX_BODY + 1)
+    except ValueError:
+        raise Refusal(400, "invalid", _("Content-Length must be a number.")) from None
+    except UnreadablePostError:
+        raise Refusal(400, "invalid", _("The body ended too early.")) from None
+    if len(body) > MAX_BODY:
+        raise too_large
+    return body
+
+
+def _decoded(content_type: str, body: bytes) -> Any:
+    if content_type == "application/x-www-form-urlencoded":
+        try:
+            return QueryDict(body, encoding="utf-8").dict()
+        except (SuspiciousOperation, ValueError):
+            raise Refusal(400, "invalid", _("The form cannot be read.")) from None
+    if content_type not in ("application/json", ""):
+        raise Refusal(415, "unsupported_media_type", _("Send application/json or a form."))
+    try:
+        return json.loads(body, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        raise Refusal(400, "invalid", _("The body is not JSON.")) from None
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(name)
+
+
+def _take_report(gateway: Gateway, backend: Backend, item: Mapping[str, Any]) -> str:
+    told, now = backend.parse_report(item), utcnow()
+    if told.delivered is None:
+        return "ignored"
+    at = min(told.at, now) if told.at else now
+    return apply_delivery_report(
+        gateway=gateway,
+        delivered=told.delivered,
+        at=at,
+        ref=storable(told.ref),
+        client_ref=storable(told.client_ref),
+        to=storable(told.to),
+    )
+
+
+def _take_inbound(gateway: Gateway, backend: Backend, item: Mapping[str, Any]) -> str:
+    text = backend.parse_inbound(item)
+    row, created = receive(gateway=gateway, text=text, now=utcnow(), batch=uuid.uuid4().hex)
+    return row.state if created else "repeated"

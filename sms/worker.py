@@ -1,0 +1,97 @@
+"""The outbox process: sender threads, a bell, and the housekeeping between two rings.
+
+The main thread listens and keeps house; ``OUTBOX_THREADS`` senders wait for it, so that a gateway
+that hangs holds up one of them only. A sender that found a row wakes a colleague: there may be more.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from django.db import InterfaceError, OperationalError, close_old_connections, connection, connections
+
+from devices.services import sweep_commands
+from remosa.lib.clock import utcnow
+from sms.bell import Listener
+from sms.models import Gateway
+from sms.outbox import Pump
+from sms.services.inbound import sweep_inbound
+from sms.services.inboxes import due_inboxes, poll_inbox
+
+logger = logging.getLogger(__name__)
+INBOXES_AT_ONCE = 4
+
+
+class Worker:
+    """Runs until ``stop`` is set; what is on the wire then is brought to its end."""
+
+    def __init__(self, pump: Pump, *, threads: int, poll_s: float, stop: threading.Event) -> None:
+        self.pump, self.threads, self.poll_s, self.stop = pump, threads, poll_s, stop
+        self._work = threading.Semaphore(0)
+        self._reading: dict[int, Future[None]] = {}
+
+    def run(self) -> None:
+        """Start the senders, keep house, and come back when all of them have ended."""
+        senders = [
+            threading.Thread(target=self._send, name=f"outbox-{number}") for number in range(self.threads)
+        ]
+        for sender in senders:
+            sender.start()
+        listener = Listener(self.stop)
+        try:
+            with ThreadPoolExecutor(INBOXES_AT_ONCE, thread_name_prefix="inbox") as readers:
+                while not self.stop.is_set():
+                    self._guarded(self._keep_house, readers)
+                    self._work.release()
+                    listener.wait(self.poll_s)
+        finally:
+            self.stop.set()
+            self._work.release(self.threads)
+            listener.close()
+            for sender in senders:
+                sender.join()
+            connections.close_all()
+
+    def _send(self) -> None:
+        try:
+            while not self.stop.is_set():
+                self._work.acquire(timeout=self.poll_s)
+                self._guarded(self._carry_all)
+        finally:
+            connections.close_all()  # this thread's own
+
+    def _carry_all(self) -> None:
+        close_old_connections()
+        while not self.stop.is_set() and self.pump.run_one(claimed=self._work.release):
+            pass
+
+    def _keep_house(self, readers: ThreadPoolExecutor) -> None:
+        """What the poll is for: the abandoned, the late, the inboxes, what waits for its turn."""
+        close_old_connections()
+        now = utcnow()
+        self.pump.reap()
+        sweep_commands(now=now)
+        sweep_inbound(now=now)
+        self._reading = {key: task for key, task in self._reading.items() if not task.done()}
+        for gateway in due_inboxes(now=now):
+            if gateway.pk not in self._reading:
+                self._reading[gateway.pk] = readers.submit(self._guarded, self._read, gateway)
+
+    def _read(self, gateway: Gateway) -> None:
+        try:
+            poll_inbox(gateway, now=utcnow())
+        finally:
+            connections.close_all()  # this thread's own
+
+    def _guarded(self, step: Callable[..., None], *arguments: object) -> None:
+        """A loop that must survive: whatever happens in one round, the next one comes."""
+        try:
+            step(*arguments)
+        except (OperationalError, InterfaceError) as exc:
+            logger.warning("outbox round lost step=%s error=%s", step.__name__, type(exc).__name__)
+            connection.close()
+            self.stop.wait(self.poll_s)
+        except Exception:
+            logger.exception("outbox round failed step=%s", step.__name__)
+            self.stop.wait(self.poll_s)
