@@ -53,7 +53,7 @@ Guard = Callable[[Candidate, datetime], Refusal | None]
 
 def candidate_of(case: Case, *, by_person: bool = False) -> Candidate:
     """The candidate of a device case, read fresh."""
-    device = Device.objects.select_related("site", "platform").get(pk=case.device_id)
+    device = Device.objects.select_related("site", "platform").get(cases=case)
     link = (
         PowerLink.objects.filter(device=device, valid_to=None)
         .select_related("socket__model", "socket__platform")

@@ -22,6 +22,11 @@ def platforms_of(user: Any, perm: str = Perm.VIEW) -> models.QuerySet:
     )
 
 
+def _walls(model: Any) -> tuple[str, tuple[str, ...]]:
+    """The two declarations of a tenant model; an AttributeError here means that the model has none."""
+    return model.PLATFORM_PATH, model.OWNER_PATHS
+
+
 class PlatformQuerySet(models.QuerySet):
     """Rows that hang off a platform.
 
@@ -34,12 +39,12 @@ class PlatformQuerySet(models.QuerySet):
         """The rows that ``user`` may see, or those on which they hold ``perm``."""
         if user is not None and user.is_authenticated and user.is_active and user.is_superuser:
             return self.all()
-        path = self.model.PLATFORM_PATH
+        path, owner_paths = _walls(self.model)
         whole = platforms_of(user, Perm.SEE_ALL)
         allowed = Q(**{f"{path}__in": whole})
-        if user is not None and self.model.OWNER_PATHS:
+        if user is not None and owner_paths:
             owned = Q()
-            for owner_path in self.model.OWNER_PATHS:
+            for owner_path in owner_paths:
                 owned |= Q(**{owner_path: user.pk})
             mine = self.model._base_manager.filter(owned).values("pk")  # a subquery: no DISTINCT needed
             allowed |= Q(**{f"{path}__in": platforms_of(user)}, pk__in=mine)
@@ -50,4 +55,5 @@ class PlatformQuerySet(models.QuerySet):
 
     def of(self, platform: Any) -> Self:
         """The rows of one platform; for code that runs for a platform, not for a person."""
-        return self.filter(**{self.model.PLATFORM_PATH: platform})
+        path, _owner_paths = _walls(self.model)
+        return self.filter(**{path: platform})

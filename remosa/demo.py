@@ -6,6 +6,7 @@ exists stays as a visitor has changed it; only the simulator's addresses are bro
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from django.db import transaction
 
@@ -17,7 +18,15 @@ from exporters.models import Exporter, ExporterTarget
 from platforms.models import Platform, User
 from platforms.services import create_platform
 from remosa.lib.clock import utcnow
-from remosa.simulator.fleet import ADDREALITY, ADDREALITY_TOKEN, CUBIC, GATEWAY_MSISDN, SMS_KEY, DemoFleet, demo_fleet
+from remosa.simulator.fleet import (
+    ADDREALITY,
+    ADDREALITY_TOKEN,
+    CUBIC,
+    GATEWAY_MSISDN,
+    SMS_KEY,
+    DemoFleet,
+    demo_fleet,
+)
 from sms.models import Gateway
 
 GATEWAY = "Симулятор SMS"
@@ -94,7 +103,12 @@ def _make_sockets(platform: Platform, fleet: DemoFleet, sites: dict[str, Site]) 
 
 
 def _make_exporters(
-    platform: Platform, fleet: DemoFleet, sites: dict[str, Site], sockets: dict[str, Device], *, minute_s: float
+    platform: Platform,
+    fleet: DemoFleet,
+    sites: dict[str, Site],
+    sockets: dict[str, Device],
+    *,
+    minute_s: float,
 ) -> None:
     for kind, name, secret in ((CUBIC, "CubicMedia", ""), (ADDREALITY, "Addreality", ADDREALITY_TOKEN)):
         exporter = Exporter.objects.create(
@@ -102,7 +116,7 @@ def _make_exporters(
             interval_s=max(0.5, 0.5 * minute_s), timeout_s=5, concurrency=20,
         )  # fmt: skip
         for spec in fleet.players_in(kind):
-            ids = {"mac": spec.id} if kind == CUBIC else {"external_id": spec.id}
+            ids: dict[str, Any] = {"mac": spec.id} if kind == CUBIC else {"external_id": spec.id}
             device = create_device(platform=platform, name=spec.name, site=sites[spec.site], **ids)
             link_power(device=device, socket=sockets[spec.socket], line=spec.line)
             ExporterTarget.objects.create(exporter=exporter, external_id=spec.id, device=device)

@@ -7,7 +7,7 @@ import time
 class UtcFormatter(logging.Formatter):
     """ISO-like UTC times; line breaks inside a message are escaped, so that nobody forges a line."""
 
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)  # type: ignore[assignment]  # the stub knows only localtime
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03d"
 

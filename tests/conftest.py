@@ -1,12 +1,17 @@
 """The cast, and nothing else: north belongs to alice, bob may look; charlie belongs to south."""
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import pytest
-from django.conf import settings
+from django.conf import settings as project
+from django_q.conf import Conf
 
 from platforms.models import Platform, User
 from tests.factories import make_platform, make_user
 
-(settings.BASE_DIR / "var").mkdir(exist_ok=True)  # the test database lives there
+(project.BASE_DIR / "var").mkdir(exist_ok=True)  # the test database lives there
 
 
 @pytest.fixture
@@ -41,3 +46,15 @@ def charlie(south: Platform) -> User:
 def root(db: None) -> User:
     """The superadmin."""
     return User.objects.create_superuser("root", email="root@example.org", password=None)
+
+
+@pytest.fixture
+def loop_settings(settings: Any, tmp_path: Path) -> Iterator[None]:
+    """The loop in one process: the queue runs at once, the simulator on loopback may be reached."""
+    settings.EGRESS_ALLOW = ["127.0.0.0/8"]
+    settings.DEVICE_MINUTE_S = 0.3
+    settings.COMMAND_REPLY_WAIT_S = 1.5
+    settings.SMS_SPOOL_DIR = str(tmp_path / "spool")
+    Conf.SYNC = True
+    yield
+    Conf.SYNC = False

@@ -48,7 +48,7 @@ def call_people(case: Case, kind: str) -> None:
 def open_case(*, job: Job, device_id: int, reading: Reading, now: datetime) -> Case:
     """The live case of this device: a new one, or the one there is, whatever opened it."""
     device = Device.objects.select_related("platform", "site").get(pk=device_id)
-    evidence = {
+    evidence: dict[str, Any] = {
         "source": job.source, "value": reading.value, "hold_s": job.hold_s, "samples": job.fresh_samples,
         "observed_at": reading.observed_at.isoformat() if reading.observed_at else None,
     }  # fmt: skip
@@ -234,12 +234,12 @@ def _verify(case: Case, *, now: datetime) -> bool:
     """The device is back and stayed: close with proof, and let the command know that it worked."""
     run = _last_run(case)
     command = run.command if run else None
-    acted = command is not None and command.state in MAY_HAVE_ACTED and command.sent_at is not None
-    repaired = acted and case.back_since is not None and case.back_since > command.sent_at
+    sent = command.sent_at if command is not None and command.state in MAY_HAVE_ACTED else None
+    repaired = sent is not None and case.back_since is not None and case.back_since > sent
     outcome = "repaired" if repaired else "recovered_alone"
     if not _close_well(case, now=now, outcome=outcome):
         return False
-    if repaired:
+    if repaired and command is not None:
         confirm(command.pk, at=now, why="back and stable")
     if run is not None:
         RUN.move(run, RunState.DONE, now=now, reason=outcome)
@@ -346,6 +346,7 @@ def start_attempt(case: Case, *, why: str, now: datetime, by: Any = None) -> boo
 
 def write_refusal(case: Case, refusal: Refusal, *, now: datetime) -> None:
     """One line of the why-not journal; the same objection to the same attempt is counted, not repeated."""
+    assert case.device is not None  # noqa: S101  only device cases act
     row, created = GuardRefusal.objects.get_or_create(
         case=case, attempt=case.attempts + 1, guard=refusal.guard, reason=refusal.reason,
         defaults={

@@ -51,7 +51,7 @@ def record_sent(command_id: uuid.UUID, *, at: datetime) -> bool:
     """The gateway took the message."""
     command = _get(command_id)
     reply_wait = timedelta(seconds=settings.COMMAND_REPLY_WAIT_S)
-    times = {
+    times: dict[str, Any] = {
         "sent_at": at,
         "reply_until": at + reply_wait,
         "verify_until": at + reply_wait + recovery_time(command),
@@ -189,9 +189,8 @@ def _sweep_replied(*, now: datetime) -> int:
         state=S.REPLIED, case_id=None, target__isnull=False, verify_until__lte=now
     )
     for command in waiting.select_related("target")[:500]:
-        target = command.target
-        back = (
-            target.state == DeviceState.ONLINE and target.state_since and target.state_since > command.sent_at
-        )
+        since, sent = command.target.state_since, command.sent_at
+        is_later = since is not None and sent is not None and since > sent
+        back = command.target.state == DeviceState.ONLINE and is_later
         moved += _move(command, S.VERIFIED if back else S.UNVERIFIED, now=now, why="target at the deadline")
     return moved

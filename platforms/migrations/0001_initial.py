@@ -13,263 +13,611 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('auth', '0012_alter_user_first_name_max_length'),
+        ("auth", "0012_alter_user_first_name_max_length"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Platform',
+            name="Platform",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=200, unique=True, verbose_name='name')),
-                ('is_active', models.BooleanField(default=True, verbose_name='active')),
-                ('time_zone', models.CharField(default=platforms.models.platform.default_time_zone, max_length=64, validators=[platforms.models.platform.validate_time_zone], verbose_name='time zone')),
-                ('device_limit', models.PositiveIntegerField(default=100, verbose_name='device limit')),
-                ('sms_limit', models.PositiveIntegerField(default=1000, help_text="SMS parts per calendar month in the platform's time zone.", verbose_name='SMS limit per month')),
-                ('sms_people_share_ratio', models.FloatField(default=0.2, help_text='The part of the SMS limit that automation may not use (0 to 1).', validators=[django.core.validators.MinValueValidator(0.0), django.core.validators.MaxValueValidator(1.0)], verbose_name='share kept for people')),
-                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=200, unique=True, verbose_name="name")),
+                ("is_active", models.BooleanField(default=True, verbose_name="active")),
+                (
+                    "time_zone",
+                    models.CharField(
+                        default=platforms.models.platform.default_time_zone,
+                        max_length=64,
+                        validators=[platforms.models.platform.validate_time_zone],
+                        verbose_name="time zone",
+                    ),
+                ),
+                ("device_limit", models.PositiveIntegerField(default=100, verbose_name="device limit")),
+                (
+                    "sms_limit",
+                    models.PositiveIntegerField(
+                        default=1000,
+                        help_text="SMS parts per calendar month in the platform's time zone.",
+                        verbose_name="SMS limit per month",
+                    ),
+                ),
+                (
+                    "sms_people_share_ratio",
+                    models.FloatField(
+                        default=0.2,
+                        help_text="The part of the SMS limit that automation may not use (0 to 1).",
+                        validators=[
+                            django.core.validators.MinValueValidator(0.0),
+                            django.core.validators.MaxValueValidator(1.0),
+                        ],
+                        verbose_name="share kept for people",
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created")),
             ],
             options={
-                'verbose_name': 'platform',
-                'verbose_name_plural': 'platforms',
-                'ordering': ['name'],
-                'permissions': [('see_all_devices', 'May see every device of the platform'), ('control_devices', 'May send commands to the devices that they see'), ('manage_devices', 'May edit devices, exporters and jobs'), ('manage_members', 'May manage members below their own role'), ('manage_platform', 'May manage gateways, tokens, budgets and every member')],
+                "verbose_name": "platform",
+                "verbose_name_plural": "platforms",
+                "ordering": ["name"],
+                "permissions": [
+                    ("see_all_devices", "May see every device of the platform"),
+                    ("control_devices", "May send commands to the devices that they see"),
+                    ("manage_devices", "May edit devices, exporters and jobs"),
+                    ("manage_members", "May manage members below their own role"),
+                    ("manage_platform", "May manage gateways, tokens, budgets and every member"),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='User',
+            name="User",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('password', models.CharField(max_length=128, verbose_name='password')),
-                ('last_login', models.DateTimeField(blank=True, null=True, verbose_name='last login')),
-                ('is_superuser', models.BooleanField(default=False, help_text='Designates that this user has all permissions without explicitly assigning them.', verbose_name='superuser status')),
-                ('username', models.CharField(error_messages={'unique': 'A user with that username already exists.'}, help_text='Required. 150 characters or fewer. Letters, digits and @/./+/-/_ only.', max_length=150, unique=True, validators=[django.contrib.auth.validators.UnicodeUsernameValidator()], verbose_name='username')),
-                ('first_name', models.CharField(blank=True, max_length=150, verbose_name='first name')),
-                ('last_name', models.CharField(blank=True, max_length=150, verbose_name='last name')),
-                ('is_staff', models.BooleanField(default=False, help_text='Designates whether the user can log into this admin site.', verbose_name='staff status')),
-                ('is_active', models.BooleanField(default=True, help_text='Designates whether this user should be treated as active. Unselect this instead of deleting accounts.', verbose_name='active')),
-                ('date_joined', models.DateTimeField(default=django.utils.timezone.now, verbose_name='date joined')),
-                ('email', models.EmailField(blank=True, max_length=254, verbose_name='e-mail')),
-                ('language', models.CharField(choices=[('ru', 'Russian'), ('en', 'English')], default='ru', max_length=8, verbose_name='language')),
-                ('time_zone', models.CharField(default=platforms.models.platform.default_time_zone, max_length=64, validators=[platforms.models.platform.validate_time_zone], verbose_name='time zone')),
-                ('telegram_id', models.BigIntegerField(blank=True, null=True, unique=True, verbose_name='Telegram id')),
-                ('phone', models.CharField(blank=True, max_length=16, verbose_name='phone')),
-                ('groups', models.ManyToManyField(blank=True, help_text='The groups this user belongs to. A user will get all permissions granted to each of their groups.', related_name='user_set', related_query_name='user', to='auth.group', verbose_name='groups')),
-                ('user_permissions', models.ManyToManyField(blank=True, help_text='Specific permissions for this user.', related_name='user_set', related_query_name='user', to='auth.permission', verbose_name='user permissions')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("password", models.CharField(max_length=128, verbose_name="password")),
+                ("last_login", models.DateTimeField(blank=True, null=True, verbose_name="last login")),
+                (
+                    "is_superuser",
+                    models.BooleanField(
+                        default=False,
+                        help_text="Designates that this user has all permissions without explicitly assigning them.",
+                        verbose_name="superuser status",
+                    ),
+                ),
+                (
+                    "username",
+                    models.CharField(
+                        error_messages={"unique": "A user with that username already exists."},
+                        help_text="Required. 150 characters or fewer. Letters, digits and @/./+/-/_ only.",
+                        max_length=150,
+                        unique=True,
+                        validators=[django.contrib.auth.validators.UnicodeUsernameValidator()],
+                        verbose_name="username",
+                    ),
+                ),
+                ("first_name", models.CharField(blank=True, max_length=150, verbose_name="first name")),
+                ("last_name", models.CharField(blank=True, max_length=150, verbose_name="last name")),
+                (
+                    "is_staff",
+                    models.BooleanField(
+                        default=False,
+                        help_text="Designates whether the user can log into this admin site.",
+                        verbose_name="staff status",
+                    ),
+                ),
+                (
+                    "is_active",
+                    models.BooleanField(
+                        default=True,
+                        help_text="Designates whether this user should be treated as active. Unselect this instead of deleting accounts.",
+                        verbose_name="active",
+                    ),
+                ),
+                (
+                    "date_joined",
+                    models.DateTimeField(default=django.utils.timezone.now, verbose_name="date joined"),
+                ),
+                ("email", models.EmailField(blank=True, max_length=254, verbose_name="e-mail")),
+                (
+                    "language",
+                    models.CharField(
+                        choices=[("ru", "Russian"), ("en", "English")],
+                        default="ru",
+                        max_length=8,
+                        verbose_name="language",
+                    ),
+                ),
+                (
+                    "time_zone",
+                    models.CharField(
+                        default=platforms.models.platform.default_time_zone,
+                        max_length=64,
+                        validators=[platforms.models.platform.validate_time_zone],
+                        verbose_name="time zone",
+                    ),
+                ),
+                (
+                    "telegram_id",
+                    models.BigIntegerField(blank=True, null=True, unique=True, verbose_name="Telegram id"),
+                ),
+                ("phone", models.CharField(blank=True, max_length=16, verbose_name="phone")),
+                (
+                    "groups",
+                    models.ManyToManyField(
+                        blank=True,
+                        help_text="The groups this user belongs to. A user will get all permissions granted to each of their groups.",
+                        related_name="user_set",
+                        related_query_name="user",
+                        to="auth.group",
+                        verbose_name="groups",
+                    ),
+                ),
+                (
+                    "user_permissions",
+                    models.ManyToManyField(
+                        blank=True,
+                        help_text="Specific permissions for this user.",
+                        related_name="user_set",
+                        related_query_name="user",
+                        to="auth.permission",
+                        verbose_name="user permissions",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'person',
-                'verbose_name_plural': 'people',
-                'abstract': False,
+                "verbose_name": "person",
+                "verbose_name_plural": "people",
+                "abstract": False,
             },
             managers=[
-                ('objects', django.contrib.auth.models.UserManager()),
+                ("objects", django.contrib.auth.models.UserManager()),
             ],
         ),
         migrations.CreateModel(
-            name='Membership',
+            name="Membership",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('role', models.CharField(choices=[('admin', 'admin'), ('manager', 'manager'), ('user', 'user'), ('viewer', 'viewer')], max_length=16, verbose_name='role')),
-                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='since')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='memberships', to=settings.AUTH_USER_MODEL, verbose_name='person')),
-                ('platform', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='memberships', to='platforms.platform', verbose_name='platform')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "role",
+                    models.CharField(
+                        choices=[
+                            ("admin", "admin"),
+                            ("manager", "manager"),
+                            ("user", "user"),
+                            ("viewer", "viewer"),
+                        ],
+                        max_length=16,
+                        verbose_name="role",
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="since")),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="memberships",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="person",
+                    ),
+                ),
+                (
+                    "platform",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="memberships",
+                        to="platforms.platform",
+                        verbose_name="platform",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'member',
-                'verbose_name_plural': 'members',
-                'ordering': ['platform', 'user'],
+                "verbose_name": "member",
+                "verbose_name_plural": "members",
+                "ordering": ["platform", "user"],
             },
         ),
         migrations.CreateModel(
-            name='KillSwitch',
+            name="KillSwitch",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('scope', models.CharField(choices=[('global', 'everything'), ('platform', 'platform'), ('job', 'job'), ('device', 'device')], default='platform', max_length=16, verbose_name='scope')),
-                ('target_id', models.BigIntegerField(blank=True, null=True, verbose_name='job or device number')),
-                ('reason', models.CharField(max_length=300, verbose_name='reason')),
-                ('engaged_at', models.DateTimeField(verbose_name='stopped at')),
-                ('expires_at', models.DateTimeField(blank=True, null=True, verbose_name='until')),
-                ('released_at', models.DateTimeField(blank=True, null=True, verbose_name='released at')),
-                ('engaged_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='stopped by')),
-                ('released_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='released by')),
-                ('platform', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='kill_switches', to='platforms.platform', verbose_name='platform')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "scope",
+                    models.CharField(
+                        choices=[
+                            ("global", "everything"),
+                            ("platform", "platform"),
+                            ("job", "job"),
+                            ("device", "device"),
+                        ],
+                        default="platform",
+                        max_length=16,
+                        verbose_name="scope",
+                    ),
+                ),
+                (
+                    "target_id",
+                    models.BigIntegerField(blank=True, null=True, verbose_name="job or device number"),
+                ),
+                ("reason", models.CharField(max_length=300, verbose_name="reason")),
+                ("engaged_at", models.DateTimeField(verbose_name="stopped at")),
+                ("expires_at", models.DateTimeField(blank=True, null=True, verbose_name="until")),
+                ("released_at", models.DateTimeField(blank=True, null=True, verbose_name="released at")),
+                (
+                    "engaged_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="stopped by",
+                    ),
+                ),
+                (
+                    "released_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="released by",
+                    ),
+                ),
+                (
+                    "platform",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="kill_switches",
+                        to="platforms.platform",
+                        verbose_name="platform",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'stop of automation',
-                'verbose_name_plural': 'stops of automation',
-                'ordering': ['-engaged_at'],
+                "verbose_name": "stop of automation",
+                "verbose_name_plural": "stops of automation",
+                "ordering": ["-engaged_at"],
             },
         ),
         migrations.CreateModel(
-            name='AuditEvent',
+            name="AuditEvent",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('at', models.DateTimeField(verbose_name='time')),
-                ('actor_kind', models.CharField(choices=[('person', 'person'), ('token', 'token'), ('job', 'job'), ('webhook', 'webhook'), ('device', 'device'), ('system', 'REMOSA')], max_length=16, verbose_name='who (kind)')),
-                ('actor_id', models.CharField(blank=True, max_length=64)),
-                ('actor_label', models.CharField(max_length=200, verbose_name='who')),
-                ('verb', models.CharField(max_length=64, verbose_name='what')),
-                ('target_type', models.CharField(blank=True, max_length=64, verbose_name='kind of object')),
-                ('target_id', models.CharField(blank=True, max_length=64)),
-                ('target_label', models.CharField(blank=True, max_length=300, verbose_name='object')),
-                ('before', models.JSONField(null=True, verbose_name='before')),
-                ('after', models.JSONField(null=True, verbose_name='after')),
-                ('reason', models.CharField(blank=True, max_length=300, verbose_name='reason')),
-                ('request_id', models.CharField(blank=True, max_length=64, verbose_name='request')),
-                ('cause_id', models.UUIDField(null=True, verbose_name='cause')),
-                ('address', models.GenericIPAddressField(null=True, verbose_name='address')),
-                ('seal_number', models.BigIntegerField(editable=False, null=True)),
-                ('seal_previous', models.CharField(blank=True, editable=False, max_length=64)),
-                ('seal', models.CharField(blank=True, editable=False, max_length=64)),
-                ('sealed_at', models.DateTimeField(editable=False, null=True)),
-                ('platform', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='audit_events', to='platforms.platform', verbose_name='platform')),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                ("at", models.DateTimeField(verbose_name="time")),
+                (
+                    "actor_kind",
+                    models.CharField(
+                        choices=[
+                            ("person", "person"),
+                            ("token", "token"),
+                            ("job", "job"),
+                            ("webhook", "webhook"),
+                            ("device", "device"),
+                            ("system", "REMOSA"),
+                        ],
+                        max_length=16,
+                        verbose_name="who (kind)",
+                    ),
+                ),
+                ("actor_id", models.CharField(blank=True, max_length=64)),
+                ("actor_label", models.CharField(max_length=200, verbose_name="who")),
+                ("verb", models.CharField(max_length=64, verbose_name="what")),
+                ("target_type", models.CharField(blank=True, max_length=64, verbose_name="kind of object")),
+                ("target_id", models.CharField(blank=True, max_length=64)),
+                ("target_label", models.CharField(blank=True, max_length=300, verbose_name="object")),
+                ("before", models.JSONField(null=True, verbose_name="before")),
+                ("after", models.JSONField(null=True, verbose_name="after")),
+                ("reason", models.CharField(blank=True, max_length=300, verbose_name="reason")),
+                ("request_id", models.CharField(blank=True, max_length=64, verbose_name="request")),
+                ("cause_id", models.UUIDField(null=True, verbose_name="cause")),
+                ("address", models.GenericIPAddressField(null=True, verbose_name="address")),
+                ("seal_number", models.BigIntegerField(editable=False, null=True)),
+                ("seal_previous", models.CharField(blank=True, editable=False, max_length=64)),
+                ("seal", models.CharField(blank=True, editable=False, max_length=64)),
+                ("sealed_at", models.DateTimeField(editable=False, null=True)),
+                (
+                    "platform",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="audit_events",
+                        to="platforms.platform",
+                        verbose_name="platform",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'audit line',
-                'verbose_name_plural': 'audit',
-                'ordering': ['-at'],
+                "verbose_name": "audit line",
+                "verbose_name_plural": "audit",
+                "ordering": ["-at"],
             },
         ),
         migrations.CreateModel(
-            name='ApiToken',
+            name="ApiToken",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=100, verbose_name='name')),
-                ('scopes', models.JSONField(default=list, verbose_name='scopes')),
-                ('lookup', models.CharField(editable=False, max_length=16, unique=True)),
-                ('digest', models.CharField(editable=False, max_length=64)),
-                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created')),
-                ('expires_at', models.DateTimeField(blank=True, null=True, verbose_name='expires')),
-                ('revoked_at', models.DateTimeField(blank=True, null=True, verbose_name='revoked')),
-                ('last_used_at', models.DateTimeField(editable=False, null=True, verbose_name='last used')),
-                ('created_by', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='created by')),
-                ('user', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='api_tokens', to=settings.AUTH_USER_MODEL, verbose_name='person')),
-                ('platform', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='tokens', to='platforms.platform', verbose_name='platform')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=100, verbose_name="name")),
+                ("scopes", models.JSONField(default=list, verbose_name="scopes")),
+                ("lookup", models.CharField(editable=False, max_length=16, unique=True)),
+                ("digest", models.CharField(editable=False, max_length=64)),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created")),
+                ("expires_at", models.DateTimeField(blank=True, null=True, verbose_name="expires")),
+                ("revoked_at", models.DateTimeField(blank=True, null=True, verbose_name="revoked")),
+                ("last_used_at", models.DateTimeField(editable=False, null=True, verbose_name="last used")),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="created by",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="api_tokens",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="person",
+                    ),
+                ),
+                (
+                    "platform",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="tokens",
+                        to="platforms.platform",
+                        verbose_name="platform",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'token',
-                'verbose_name_plural': 'tokens',
-                'ordering': ['-created_at'],
+                "verbose_name": "token",
+                "verbose_name_plural": "tokens",
+                "ordering": ["-created_at"],
             },
         ),
         migrations.CreateModel(
-            name='PlatformGroupObjectPermission',
+            name="PlatformGroupObjectPermission",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('content_object', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='platforms.platform')),
-                ('group', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='auth.group')),
-                ('permission', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='auth.permission')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "content_object",
+                    models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="platforms.platform"),
+                ),
+                ("group", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="auth.group")),
+                (
+                    "permission",
+                    models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="auth.permission"),
+                ),
             ],
             options={
-                'verbose_name': 'platform permission of a role',
-                'abstract': False,
+                "verbose_name": "platform permission of a role",
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='PlatformUserObjectPermission',
+            name="PlatformUserObjectPermission",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('content_object', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='platforms.platform')),
-                ('permission', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='auth.permission')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "content_object",
+                    models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="platforms.platform"),
+                ),
+                (
+                    "permission",
+                    models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="auth.permission"),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, to=settings.AUTH_USER_MODEL
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'platform permission of a user',
-                'abstract': False,
+                "verbose_name": "platform permission of a user",
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='QuotaReservation',
+            name="QuotaReservation",
             fields=[
-                ('key', models.UUIDField(primary_key=True, serialize=False)),
-                ('kind', models.CharField(max_length=16)),
-                ('period', models.CharField(max_length=16)),
-                ('units', models.PositiveIntegerField()),
-                ('state', models.CharField(choices=[('reserved', 'reserved'), ('committed', 'committed'), ('released', 'released')], default='reserved', max_length=16)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('platform', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='platforms.platform')),
+                ("key", models.UUIDField(primary_key=True, serialize=False)),
+                ("kind", models.CharField(max_length=16)),
+                ("period", models.CharField(max_length=16)),
+                ("units", models.PositiveIntegerField()),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("reserved", "reserved"),
+                            ("committed", "committed"),
+                            ("released", "released"),
+                        ],
+                        default="reserved",
+                        max_length=16,
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "platform",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to="platforms.platform"
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'reservation',
-                'verbose_name_plural': 'reservations',
+                "verbose_name": "reservation",
+                "verbose_name_plural": "reservations",
             },
         ),
         migrations.CreateModel(
-            name='Usage',
+            name="Usage",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(max_length=16, verbose_name='kind')),
-                ('period', models.CharField(help_text="YYYY-MM in the platform's time zone.", max_length=16, verbose_name='period')),
-                ('reserved', models.IntegerField(default=0, verbose_name='reserved')),
-                ('used', models.IntegerField(default=0, verbose_name='used')),
-                ('notified_ratio', models.FloatField(default=0.0, verbose_name='warned at')),
-                ('platform', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='usage', to='platforms.platform', verbose_name='platform')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("kind", models.CharField(max_length=16, verbose_name="kind")),
+                (
+                    "period",
+                    models.CharField(
+                        help_text="YYYY-MM in the platform's time zone.", max_length=16, verbose_name="period"
+                    ),
+                ),
+                ("reserved", models.IntegerField(default=0, verbose_name="reserved")),
+                ("used", models.IntegerField(default=0, verbose_name="used")),
+                ("notified_ratio", models.FloatField(default=0.0, verbose_name="warned at")),
+                (
+                    "platform",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="usage",
+                        to="platforms.platform",
+                        verbose_name="platform",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'usage',
-                'verbose_name_plural': 'usage',
-                'ordering': ['-period'],
+                "verbose_name": "usage",
+                "verbose_name_plural": "usage",
+                "ordering": ["-period"],
             },
         ),
         migrations.AddConstraint(
-            model_name='user',
-            constraint=models.UniqueConstraint(django.db.models.functions.text.Lower('email'), condition=models.Q(('email', ''), _negated=True), name='user_email_is_unique', violation_error_message='Another person already has this e-mail.'),
+            model_name="user",
+            constraint=models.UniqueConstraint(
+                django.db.models.functions.text.Lower("email"),
+                condition=models.Q(("email", ""), _negated=True),
+                name="user_email_is_unique",
+                violation_error_message="Another person already has this e-mail.",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='membership',
-            constraint=models.UniqueConstraint(fields=('user', 'platform'), name='membership_one_role_per_platform'),
+            model_name="membership",
+            constraint=models.UniqueConstraint(
+                fields=("user", "platform"), name="membership_one_role_per_platform"
+            ),
         ),
         migrations.AddIndex(
-            model_name='killswitch',
-            index=models.Index(condition=models.Q(('released_at', None)), fields=['scope', 'platform'], name='switch_engaged'),
+            model_name="killswitch",
+            index=models.Index(
+                condition=models.Q(("released_at", None)), fields=["scope", "platform"], name="switch_engaged"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='killswitch',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('platform', None), ('scope', 'global')), models.Q(models.Q(('scope', 'global'), _negated=True), ('platform__isnull', False)), _connector='OR'), name='switch_names_its_platform'),
+            model_name="killswitch",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("platform", None), ("scope", "global")),
+                    models.Q(models.Q(("scope", "global"), _negated=True), ("platform__isnull", False)),
+                    _connector="OR",
+                ),
+                name="switch_names_its_platform",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='killswitch',
-            constraint=models.CheckConstraint(condition=models.Q(('scope__in', ['global', 'platform']), ('target_id__isnull', False), _connector='OR'), name='switch_names_its_target'),
+            model_name="killswitch",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("scope__in", ["global", "platform"]), ("target_id__isnull", False), _connector="OR"
+                ),
+                name="switch_names_its_target",
+            ),
         ),
         migrations.AddIndex(
-            model_name='auditevent',
-            index=models.Index(fields=['platform', '-at'], name='audit_of_platform'),
+            model_name="auditevent",
+            index=models.Index(fields=["platform", "-at"], name="audit_of_platform"),
         ),
         migrations.AddIndex(
-            model_name='auditevent',
-            index=models.Index(fields=['target_type', 'target_id', '-at'], name='audit_of_object'),
+            model_name="auditevent",
+            index=models.Index(fields=["target_type", "target_id", "-at"], name="audit_of_object"),
         ),
         migrations.AddIndex(
-            model_name='auditevent',
-            index=models.Index(fields=['cause_id'], name='audit_of_cause'),
+            model_name="auditevent",
+            index=models.Index(fields=["cause_id"], name="audit_of_cause"),
         ),
         migrations.AddConstraint(
-            model_name='auditevent',
-            constraint=models.UniqueConstraint(condition=models.Q(('seal_number__isnull', False)), fields=('platform', 'seal_number'), name='audit_seal_in_order'),
+            model_name="auditevent",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("seal_number__isnull", False)),
+                fields=("platform", "seal_number"),
+                name="audit_seal_in_order",
+            ),
         ),
         migrations.AlterUniqueTogether(
-            name='platformgroupobjectpermission',
-            unique_together={('group', 'permission', 'content_object')},
+            name="platformgroupobjectpermission",
+            unique_together={("group", "permission", "content_object")},
         ),
         migrations.AlterUniqueTogether(
-            name='platformuserobjectpermission',
-            unique_together={('user', 'permission', 'content_object')},
+            name="platformuserobjectpermission",
+            unique_together={("user", "permission", "content_object")},
         ),
         migrations.AddIndex(
-            model_name='quotareservation',
-            index=models.Index(fields=['platform', 'kind', 'period', 'state'], name='reservation_of_period'),
+            model_name="quotareservation",
+            index=models.Index(fields=["platform", "kind", "period", "state"], name="reservation_of_period"),
         ),
         migrations.AddConstraint(
-            model_name='usage',
-            constraint=models.UniqueConstraint(fields=('platform', 'kind', 'period'), name='usage_one_row_per_period'),
+            model_name="usage",
+            constraint=models.UniqueConstraint(
+                fields=("platform", "kind", "period"), name="usage_one_row_per_period"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='usage',
-            constraint=models.CheckConstraint(condition=models.Q(('reserved__gte', 0), ('used__gte', 0)), name='usage_is_not_negative'),
+            model_name="usage",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("reserved__gte", 0), ("used__gte", 0)), name="usage_is_not_negative"
+            ),
         ),
     ]

@@ -22,8 +22,8 @@ class User(AbstractUser):
     phone = models.CharField(_("phone"), max_length=16, blank=True)
 
     class Meta(AbstractUser.Meta):
-        verbose_name = _("person")
-        verbose_name_plural = _("people")
+        verbose_name = _("person")  # type: ignore[assignment]  # lazy, as everywhere in Django
+        verbose_name_plural = _("people")  # type: ignore[assignment]
         constraints = [
             models.UniqueConstraint(
                 models.functions.Lower("email"),
