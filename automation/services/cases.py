@@ -53,8 +53,8 @@ def open_case(*, job: Job, device_id: int, reading: Reading, now: datetime) -> C
         "observed_at": reading.observed_at.isoformat() if reading.observed_at else None,
     }  # fmt: skip
     case, created = _live_or_new(
-        subject=f"device:{device.pk}", platform=device.platform, kind=Case.Kind.DEVICE, title=device.name, device=device,
-        job=job, job_version=job.version, mode=job.mode, down_since=reading.since or device.state_since,
+        subject=f"device:{device.pk}", platform=device.platform, kind=Case.Kind.DEVICE, title=device.name,
+        device=device, job=job, job_version=job.version, mode=job.mode, down_since=reading.since or device.state_since,
         evidence=evidence, now=now,
     )  # fmt: skip
     if created:
@@ -322,10 +322,10 @@ def start_attempt(case: Case, *, why: str, now: datetime, by: Any = None) -> boo
                 return False
             Case.objects.filter(pk=case.pk).update(attempts=attempt, job_version=job.version)
             command = request_command(
-                device=socket, template_key=job.template_key, params=job.params,
-                source=Command.Source.PERSON if by is not None else Command.Source.JOB,
-                idem_key=f"case:{case.pk}:a{attempt}", cause_id=case.cause_id, now=now, actor=by, target=candidate.device, job_id=job.pk, case_id=case.pk,
-                source_ref=f"job:{job.pk}", reason=job.name,
+                device=socket, template_key=job.template_key, params=job.params, target=candidate.device,
+                source=Command.Source.JOB if by is None else Command.Source.PERSON, actor=by,
+                idem_key=f"case:{case.pk}:a{attempt}", cause_id=case.cause_id, case_id=case.pk,
+                job_id=job.pk, source_ref=f"job:{job.pk}", reason=job.name, now=now,
             )  # fmt: skip
     except CommandInvalid as exc:
         write_refusal(case, Refusal("power", "command_invalid", {"why": str(exc), **exc.fields}), now=now)

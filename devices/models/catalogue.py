@@ -17,7 +17,9 @@ class DeviceModel(models.Model):
     lines = models.PositiveSmallIntegerField(_("outputs"), default=1)
     reply_rules = models.JSONField(_("reply rules"), default=list, blank=True)
     rules_edited = models.BooleanField(
-        _("reply rules are our own"), default=False, help_text=_("Otherwise an update of REMOSA brings them up to date.")
+        _("reply rules are our own"),
+        default=False,
+        help_text=_("Otherwise an update of REMOSA brings them up to date."),
     )
     bench_checked_at = models.DateTimeField(
         _("checked on the bench"),
