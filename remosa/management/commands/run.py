@@ -119,6 +119,8 @@ def collect_static(log: TextIO) -> None:
     now = static_fingerprint()
     if stamp.exists() and stamp.read_text(encoding="ascii") == now:
         return
+    if sys.stderr.isatty():
+        print("Preparing the static files, about half a minute…", file=sys.stderr, flush=True)
     call_command("collectstatic", interactive=False, verbosity=0, stdout=log, stderr=log)
     stamp.write_text(now, encoding="ascii")
 
