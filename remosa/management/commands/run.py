@@ -71,6 +71,7 @@ class Command(BaseCommand):
     def _announce(self, port: int) -> None:
         self.stdout.write(f"REMOSA http://127.0.0.1:{port}/ login: {ADMIN} password: {password_to_show()}")
         self.stdout.flush()
+        connections.close_all()  # the supervisor has no further use for the database
 
 
 def demo_is_on() -> bool:
