@@ -143,7 +143,6 @@ def password_to_show() -> str:
     """The generated password while it is still the right one."""
     password = admin_password(Path(settings.BASE_DIR))
     user = get_user_model()._default_manager.filter(username=ADMIN).first()
-    connections.close_all()
     return (
         password if user is not None and user.check_password(password) else "(changed since the first start)"
     )
