@@ -18,7 +18,7 @@ RUN SECRET_KEY=unused-while-building FIELD_ENCRYPTION_KEYS=dW51c2VkLXdoaWxlLWJ1a
 FROM ${BASE}
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 \
     DATABASE_URL=sqlite:////data/remosa.sqlite3 \
-    GRANIAN_HOST=0.0.0.0 GRANIAN_PORT=8000 GRANIAN_WORKERS=2
+    GRANIAN_HOST=0.0.0.0 GRANIAN_PORT=8000 GRANIAN_WORKERS=2 GRANIAN_BLOCKING_THREADS=8
 RUN mkdir /data && chown 10001:10001 /data
 COPY --from=build /venv /venv
 COPY --from=build /app /app
