@@ -26,6 +26,8 @@ class Reason(StrEnum):
     TOO_LARGE = "too_large"
     TRUNCATED = "truncated"
     BAD_ID = "bad_id"
+    BAD_SETTINGS = "bad_settings"  # no question could be put: the exporter's own settings
+    INTERNAL = "internal"  # a defect of ours
 
 
 # These speak of one device; every other reason speaks of the CMS or of the way to it.
@@ -59,6 +61,10 @@ class ParseError(PollerError):
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason.value)
         self.reason = reason
+
+
+class KindIsFixed(ExportersError):
+    """An exporter that has targets cannot become another kind: its ids would mean something else."""
 
 
 class UnknownKind(ExportersError):

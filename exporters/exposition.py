@@ -277,12 +277,18 @@ def merge(*parts: Mapping[str, str], openmetrics: bool = False) -> str:
             if lines:
                 collected.setdefault(name, []).append(lines)
     text: list[str] = []
-    for name, family in FAMILIES.items():
+    for name in FAMILIES:
         if name in collected:
-            shown = name.removesuffix("_total") if openmetrics and family.type == "counter" else name
-            text.append(f"# HELP {shown} {family.help}\n# TYPE {shown} {family.type}\n")
+            text.append(heading(name, openmetrics=openmetrics))
             text += collected[name]
     return "".join(text)
+
+
+def heading(name: str, *, openmetrics: bool) -> str:
+    """HELP and TYPE of one of ``FAMILIES``."""
+    family = FAMILIES[name]
+    shown = name.removesuffix("_total") if openmetrics and family.type == "counter" else name
+    return f"# HELP {shown} {family.help}\n# TYPE {shown} {family.type}\n"
 
 
 def exposition(*parts: Mapping[str, str], openmetrics: bool = False) -> str:

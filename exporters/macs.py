@@ -5,6 +5,7 @@ decided where the rows are.
 """
 
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 from django.utils.translation import gettext as _
@@ -83,8 +84,11 @@ def _why_not_a_mac(lowered: str) -> str:
     return _("The separators are mixed; write the MAC like AA:BB:CC:DD:EE:FF.")
 
 
-def read_mac_lines(text: str) -> MacReport:
-    """Read a textarea: a MAC per line, then perhaps a name after a space, a tab, ``;`` or ``,``."""
+def read_mac_lines(text: str, *, normalise: Callable[[str], str] = normalise_mac) -> MacReport:
+    """Read a textarea: a MAC per line, then perhaps a name after a space, a tab, ``;`` or ``,``.
+
+    ``normalise`` reads another kind of id in the same place; ValueError with a sentence for a bad one.
+    """
     accepted: list[MacLine] = []
     duplicates: list[DuplicateLine] = []
     bad: list[BadLine] = []
@@ -94,7 +98,7 @@ def read_mac_lines(text: str) -> MacReport:
         if not line:
             continue
         try:
-            read = _read_line(line)
+            read = _read_line(line, normalise)
         except ValueError as exc:
             bad.append(BadLine(line_no, _shown(line), str(exc)))
             continue
@@ -106,10 +110,10 @@ def read_mac_lines(text: str) -> MacReport:
     return MacReport(tuple(accepted), tuple(duplicates), tuple(bad))
 
 
-def _read_line(line: str) -> MacLine:
+def _read_line(line: str, normalise: Callable[[str], str]) -> MacLine:
     """A MAC and its name from one line without blank ends."""
     spelled, *rest = _GAP.split(line.strip('"'), maxsplit=1)
-    mac = normalise_mac(spelled.strip('"'))
+    mac = normalise(spelled.strip('"'))
     name = rest[0].strip(' \t";,') if rest else ""
     if len(name) > NAME_MAX:
         raise ValueError(_("The name is longer than %(count)d characters; shorten it.") % {"count": NAME_MAX})

@@ -8,8 +8,8 @@ The rule, in order:
    half of the targets have a reason that speaks of the CMS or of the way to it (timeout, 500, HTML,
    ...). Then every target that was not answered for with a status of its own is unknown.
 3. The CMS is *suspect* when it answered, and the answer is not plausible: it names none of the
-   devices, or fewer than half of those that it named before, or says a word that we do not know of
-   more than half of them. Someone who decides about repairs should wait in both cases.
+   devices, or leaves out half of those that it named before (two at least), or says a word that we
+   do not know of more than half of them. Someone who decides about repairs should wait in both cases.
 4. Nothing here makes *offline* out of anything: a status that the CMS stated stays as stated, all
    else is unknown.
 """
@@ -112,7 +112,7 @@ def _suspicion(observations: tuple[Observation, ...], previous: Mapping[str, str
     strange = sum(seen.reason == Reason.UNKNOWN_STATUS for seen in answered)
     if answered and absent == len(answered):
         return Suspicion.EMPTY_ANSWER
-    if absent * 2 > len(answered):
+    if absent >= 2 and absent * 2 >= len(answered):
         return Suspicion.HALF_MISSING
     if strange * 2 > len(answered):
         return Suspicion.STRANGE_WORDS

@@ -6,107 +6,208 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Exporter',
+            name="Exporter",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=100, verbose_name='name')),
-                ('kind', models.CharField(max_length=32, verbose_name='kind')),
-                ('base_url', models.URLField(max_length=500, verbose_name='address of the API')),
-                ('secret', remosa.lib.fields.EncryptedTextField(blank=True, default='', verbose_name='API key')),
-                ('interval_s', models.FloatField(default=30.0, validators=[django.core.validators.MinValueValidator(0.5), django.core.validators.MaxValueValidator(86400)], verbose_name='poll interval, seconds')),
-                ('timeout_s', models.FloatField(default=15.0, validators=[django.core.validators.MinValueValidator(0.2), django.core.validators.MaxValueValidator(300)], verbose_name='timeout, seconds')),
-                ('concurrency', models.PositiveSmallIntegerField(default=10, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(256)], verbose_name='requests at once')),
-                ('is_enabled', models.BooleanField(default=True, verbose_name='enabled')),
-                ('is_up', models.BooleanField(editable=False, null=True, verbose_name='CMS answers')),
-                ('suspect_reason', models.CharField(blank=True, editable=False, max_length=64, verbose_name='in doubt because')),
-                ('last_error', models.CharField(blank=True, editable=False, max_length=200, verbose_name='last error')),
-                ('last_round_at', models.DateTimeField(editable=False, null=True, verbose_name='last poll')),
-                ('last_success_at', models.DateTimeField(editable=False, null=True, verbose_name='last success')),
-                ('up_since', models.DateTimeField(editable=False, null=True)),
-                ('next_poll_at', models.DateTimeField(editable=False, null=True)),
-                ('lease_owner', models.CharField(blank=True, editable=False, max_length=64)),
-                ('lease_until', models.DateTimeField(editable=False, null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=100, verbose_name="name")),
+                ("kind", models.CharField(max_length=32, verbose_name="kind")),
+                (
+                    "base_url",
+                    models.CharField(
+                        help_text="For example https://cms.example.org",
+                        max_length=500,
+                        verbose_name="address of the API",
+                    ),
+                ),
+                (
+                    "secret",
+                    remosa.lib.fields.EncryptedTextField(blank=True, default="", verbose_name="API key"),
+                ),
+                (
+                    "interval_s",
+                    models.FloatField(
+                        default=30.0,
+                        validators=[
+                            django.core.validators.MinValueValidator(0.5),
+                            django.core.validators.MaxValueValidator(86400),
+                        ],
+                        verbose_name="poll interval, seconds",
+                    ),
+                ),
+                (
+                    "timeout_s",
+                    models.FloatField(
+                        default=15.0,
+                        validators=[
+                            django.core.validators.MinValueValidator(0.2),
+                            django.core.validators.MaxValueValidator(300),
+                        ],
+                        verbose_name="timeout, seconds",
+                    ),
+                ),
+                (
+                    "concurrency",
+                    models.PositiveSmallIntegerField(
+                        default=10,
+                        validators=[
+                            django.core.validators.MinValueValidator(1),
+                            django.core.validators.MaxValueValidator(256),
+                        ],
+                        verbose_name="requests at once",
+                    ),
+                ),
+                ("is_enabled", models.BooleanField(default=True, verbose_name="enabled")),
+                ("is_up", models.BooleanField(editable=False, null=True, verbose_name="CMS answers")),
+                (
+                    "suspect_reason",
+                    models.CharField(
+                        blank=True, editable=False, max_length=64, verbose_name="in doubt because"
+                    ),
+                ),
+                (
+                    "last_error",
+                    models.CharField(blank=True, editable=False, max_length=200, verbose_name="last error"),
+                ),
+                ("last_round_at", models.DateTimeField(editable=False, null=True, verbose_name="last poll")),
+                (
+                    "last_success_at",
+                    models.DateTimeField(editable=False, null=True, verbose_name="last success"),
+                ),
+                ("up_since", models.DateTimeField(editable=False, null=True)),
+                ("next_poll_at", models.DateTimeField(editable=False, null=True)),
+                ("lease_owner", models.CharField(blank=True, editable=False, max_length=64)),
+                ("lease_until", models.DateTimeField(editable=False, null=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created")),
             ],
             options={
-                'verbose_name': 'exporter',
-                'verbose_name_plural': 'exporters',
-                'ordering': ['platform', 'name'],
+                "verbose_name": "exporter",
+                "verbose_name_plural": "exporters",
+                "ordering": ["platform", "name"],
             },
         ),
         migrations.CreateModel(
-            name='ExporterTarget',
+            name="ExporterTarget",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('external_id', models.CharField(max_length=100, verbose_name='MAC or number in the CMS')),
-                ('status', models.CharField(choices=[('online', 'online'), ('offline', 'offline'), ('unknown', 'no data')], default='unknown', editable=False, max_length=16, verbose_name='status')),
-                ('status_since', models.DateTimeField(editable=False, null=True, verbose_name='since')),
-                ('observed_at', models.DateTimeField(editable=False, null=True, verbose_name='observed')),
-                ('stated', models.CharField(choices=[('online', 'online'), ('offline', 'offline'), ('unknown', 'no data')], default='unknown', editable=False, max_length=16, verbose_name='last stated status')),
-                ('reason', models.CharField(blank=True, editable=False, max_length=32, verbose_name='reason')),
-                ('facts', models.JSONField(default=dict, editable=False, verbose_name='facts')),
-                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("external_id", models.CharField(max_length=100, verbose_name="MAC or number in the CMS")),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[("online", "online"), ("offline", "offline"), ("unknown", "no data")],
+                        default="unknown",
+                        editable=False,
+                        max_length=16,
+                        verbose_name="status",
+                    ),
+                ),
+                ("status_since", models.DateTimeField(editable=False, null=True, verbose_name="since")),
+                ("observed_at", models.DateTimeField(editable=False, null=True, verbose_name="observed")),
+                (
+                    "stated",
+                    models.CharField(
+                        choices=[("online", "online"), ("offline", "offline"), ("unknown", "no data")],
+                        default="unknown",
+                        editable=False,
+                        max_length=16,
+                        verbose_name="last stated status",
+                    ),
+                ),
+                (
+                    "reason",
+                    models.CharField(blank=True, editable=False, max_length=32, verbose_name="reason"),
+                ),
+                ("facts", models.JSONField(default=dict, editable=False, verbose_name="facts")),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created")),
             ],
             options={
-                'verbose_name': 'target',
-                'verbose_name_plural': 'targets',
-                'ordering': ['exporter', 'external_id'],
+                "verbose_name": "target",
+                "verbose_name_plural": "targets",
+                "ordering": ["exporter", "external_id"],
             },
         ),
         migrations.CreateModel(
-            name='FoundDevice',
+            name="FoundDevice",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('external_id', models.CharField(max_length=100, verbose_name='number in the CMS')),
-                ('name', models.CharField(blank=True, max_length=200, verbose_name='name')),
-                ('first_seen_at', models.DateTimeField(verbose_name='first seen')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("external_id", models.CharField(max_length=100, verbose_name="number in the CMS")),
+                ("name", models.CharField(blank=True, max_length=200, verbose_name="name")),
+                ("first_seen_at", models.DateTimeField(verbose_name="first seen")),
             ],
             options={
-                'verbose_name': 'found device',
-                'verbose_name_plural': 'found devices',
+                "verbose_name": "found device",
+                "verbose_name_plural": "found devices",
             },
         ),
         migrations.CreateModel(
-            name='PollRound',
+            name="PollRound",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('started_at', models.DateTimeField(verbose_name='started')),
-                ('finished_at', models.DateTimeField(verbose_name='finished')),
-                ('is_up', models.BooleanField(verbose_name='CMS answered')),
-                ('suspect_reason', models.CharField(blank=True, max_length=64, verbose_name='in doubt because')),
-                ('targets', models.PositiveIntegerField(verbose_name='targets')),
-                ('online', models.PositiveIntegerField(default=0, verbose_name='online')),
-                ('offline', models.PositiveIntegerField(default=0, verbose_name='offline')),
-                ('unknown', models.PositiveIntegerField(default=0, verbose_name='no data')),
-                ('errors', models.JSONField(default=dict, verbose_name='errors by reason')),
-                ('duration_s', models.FloatField(verbose_name='lasted, seconds')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("started_at", models.DateTimeField(verbose_name="started")),
+                ("finished_at", models.DateTimeField(verbose_name="finished")),
+                ("is_up", models.BooleanField(verbose_name="CMS answered")),
+                (
+                    "suspect_reason",
+                    models.CharField(blank=True, max_length=64, verbose_name="in doubt because"),
+                ),
+                ("targets", models.PositiveIntegerField(verbose_name="targets")),
+                ("online", models.PositiveIntegerField(default=0, verbose_name="online")),
+                ("offline", models.PositiveIntegerField(default=0, verbose_name="offline")),
+                ("unknown", models.PositiveIntegerField(default=0, verbose_name="no data")),
+                ("errors", models.JSONField(default=dict, verbose_name="errors by reason")),
+                ("duration_s", models.FloatField(verbose_name="lasted, seconds")),
             ],
             options={
-                'verbose_name': 'poll round',
-                'verbose_name_plural': 'poll rounds',
-                'ordering': ['-started_at'],
+                "verbose_name": "poll round",
+                "verbose_name_plural": "poll rounds",
+                "ordering": ["-started_at"],
             },
         ),
         migrations.CreateModel(
-            name='Snapshot',
+            name="Snapshot",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('taken_at', models.DateTimeField()),
-                ('families', models.JSONField(default=dict)),
-                ('errors_total', models.JSONField(default=dict)),
-                ('duration_s', models.FloatField(default=0.0)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("taken_at", models.DateTimeField()),
+                ("version", models.CharField(max_length=32)),
+                ("body", models.BinaryField(default=bytes)),
+                ("parts", models.JSONField(default=list)),
+                ("targets", models.JSONField(default=dict)),
+                ("errors_total", models.JSONField(default=dict)),
+                ("duration_s", models.FloatField(default=0.0)),
             ],
             options={
-                'verbose_name': 'snapshot',
-                'verbose_name_plural': 'snapshots',
+                "verbose_name": "snapshot",
+                "verbose_name_plural": "snapshots",
             },
         ),
     ]

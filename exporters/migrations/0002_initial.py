@@ -5,64 +5,98 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('devices', '0002_initial'),
-        ('exporters', '0001_initial'),
-        ('platforms', '0001_initial'),
+        ("devices", "0002_initial"),
+        ("exporters", "0001_initial"),
+        ("platforms", "0001_initial"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='exporter',
-            name='platform',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='exporters', to='platforms.platform', verbose_name='platform'),
+            model_name="exporter",
+            name="platform",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="exporters",
+                to="platforms.platform",
+                verbose_name="platform",
+            ),
         ),
         migrations.AddField(
-            model_name='exportertarget',
-            name='device',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='targets', to='devices.device', verbose_name='device'),
+            model_name="exportertarget",
+            name="device",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="targets",
+                to="devices.device",
+                verbose_name="device",
+            ),
         ),
         migrations.AddField(
-            model_name='exportertarget',
-            name='exporter',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='targets', to='exporters.exporter', verbose_name='exporter'),
+            model_name="exportertarget",
+            name="exporter",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="targets",
+                to="exporters.exporter",
+                verbose_name="exporter",
+            ),
         ),
         migrations.AddField(
-            model_name='founddevice',
-            name='exporter',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='found', to='exporters.exporter', verbose_name='exporter'),
+            model_name="founddevice",
+            name="exporter",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="found",
+                to="exporters.exporter",
+                verbose_name="exporter",
+            ),
         ),
         migrations.AddField(
-            model_name='pollround',
-            name='exporter',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='rounds', to='exporters.exporter', verbose_name='exporter'),
+            model_name="pollround",
+            name="exporter",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="rounds",
+                to="exporters.exporter",
+                verbose_name="exporter",
+            ),
         ),
         migrations.AddField(
-            model_name='snapshot',
-            name='exporter',
-            field=models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='snapshot', to='exporters.exporter'),
+            model_name="snapshot",
+            name="exporter",
+            field=models.OneToOneField(
+                on_delete=django.db.models.deletion.CASCADE, related_name="snapshot", to="exporters.exporter"
+            ),
         ),
         migrations.AddIndex(
-            model_name='exporter',
-            index=models.Index(condition=models.Q(('is_enabled', True)), fields=['next_poll_at'], name='exporter_due'),
+            model_name="exporter",
+            index=models.Index(
+                condition=models.Q(("is_enabled", True)), fields=["next_poll_at"], name="exporter_due"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='exporter',
-            constraint=models.UniqueConstraint(fields=('platform', 'name'), name='exporter_name_per_platform'),
+            model_name="exporter",
+            constraint=models.UniqueConstraint(
+                fields=("platform", "name"), name="exporter_name_per_platform"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='exportertarget',
-            constraint=models.UniqueConstraint(fields=('exporter', 'external_id'), name='target_once_per_exporter'),
+            model_name="exportertarget",
+            constraint=models.UniqueConstraint(
+                fields=("exporter", "external_id"), name="target_once_per_exporter"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='founddevice',
-            constraint=models.UniqueConstraint(fields=('exporter', 'external_id'), name='found_once_per_exporter'),
+            model_name="founddevice",
+            constraint=models.UniqueConstraint(
+                fields=("exporter", "external_id"), name="found_once_per_exporter"
+            ),
         ),
         migrations.AddIndex(
-            model_name='pollround',
-            index=models.Index(fields=['exporter', '-started_at'], name='round_of_exporter'),
+            model_name="pollround",
+            index=models.Index(fields=["exporter", "-started_at"], name="round_of_exporter"),
         ),
     ]

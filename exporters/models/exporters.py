@@ -10,9 +10,14 @@ from django.utils.translation import gettext_lazy as _
 
 from devices.models import Device
 from devices.states import DeviceState
+from exporters.errors import BadSettings
+from exporters.pollers.answers import check_settings
+from exporters.ports import PollSettings
+from exporters.querysets import ExporterQuerySet
 from platforms.models import Platform
 from platforms.querysets import PlatformQuerySet
 from remosa.lib.fields import EncryptedTextField
+from remosa.lib.registry import backend
 
 
 class Exporter(models.Model):
@@ -26,7 +31,9 @@ class Exporter(models.Model):
     )
     name = models.CharField(_("name"), max_length=100)
     kind = models.CharField(_("kind"), max_length=32)
-    base_url = models.URLField(_("address of the API"), max_length=500)
+    base_url = models.CharField(
+        _("address of the API"), max_length=500, help_text=_("For example https://cms.example.org")
+    )
     secret = EncryptedTextField(_("API key"), blank=True, default="")
     interval_s = models.FloatField(
         _("poll interval, seconds"),
@@ -51,7 +58,7 @@ class Exporter(models.Model):
     lease_until = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
-    objects = PlatformQuerySet.as_manager()
+    objects = ExporterQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("exporter")
@@ -73,6 +80,23 @@ class Exporter(models.Model):
             raise ValidationError(
                 {"kind": _("Unknown kind of exporter. Known: %(known)s.") % {"known": known}}
             )
+        try:
+            check_settings(
+                self.poll_settings, needs_secret="secret" in backend("EXPORTERS", self.kind).secret_fields
+            )
+        except BadSettings as exc:
+            raise ValidationError(str(exc)) from exc
+
+    @property
+    def poll_settings(self) -> PollSettings:
+        """How a poller is to ask. A round ends within ``round_timeout_s``, so that it is fresh when stored."""
+        return PollSettings(
+            base_url=self.base_url,
+            secret=self.secret,
+            timeout_s=self.timeout_s,
+            concurrency=self.concurrency,
+            round_timeout_s=max(self.interval_s, self.timeout_s),
+        )
 
     @property
     def max_age(self) -> timedelta:

@@ -38,9 +38,11 @@ class PollRound(models.Model):
 
 
 class Snapshot(models.Model):
-    """What ``/metrics`` serves for one exporter: series text by metric family, as of ``taken_at``.
+    """What ``/metrics`` serves for one exporter, as of ``taken_at``; replaced by every round.
 
-    ``families``: {family name: lines}. ``errors_total``: counter of poll errors by reason, for ever.
+    ``body`` holds the deflated text of each metric family, one after another; ``parts`` says where:
+    ``[[family, deflated bytes, plain bytes, CRC-32], ...]``. ``version`` changes with the body.
+    ``targets``: {state: count}. ``errors_total``: counter of poll errors by reason, for ever.
     """
 
     PLATFORM_PATH = "exporter__platform"
@@ -48,7 +50,10 @@ class Snapshot(models.Model):
 
     exporter = models.OneToOneField(Exporter, models.CASCADE, related_name="snapshot")
     taken_at = models.DateTimeField()
-    families = models.JSONField(default=dict)
+    version = models.CharField(max_length=32)
+    body = models.BinaryField(default=bytes)
+    parts = models.JSONField(default=list)
+    targets = models.JSONField(default=dict)
     errors_total = models.JSONField(default=dict)
     duration_s = models.FloatField(default=0.0)
 
