@@ -67,8 +67,8 @@ class RemosaGateway(Backend):
         """See the port. What is no message is kept as one without a sender: nothing is dropped."""
         try:
             content = json.loads(raw)
-        except RecursionError:
-            raise ValueError("the inbox is nested too deeply") from None
+        except (ValueError, RecursionError):
+            raise ValueError("the inbox is no JSON") from None
         if not isinstance(content, Mapping) or not isinstance(content.get("sms_messages"), list):
             raise ValueError("the inbox has no list sms_messages")
         return [self._text(item) for item in content["sms_messages"]]

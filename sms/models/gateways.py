@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from platforms.models import Platform
 from platforms.querysets import PlatformQuerySet
 from remosa.lib.fields import EncryptedTextField
+from remosa.lib.registry import backend
 
 
 class Gateway(models.Model):
@@ -78,3 +79,6 @@ class Gateway(models.Model):
             raise ValidationError(
                 {"kind": _("Unknown kind of gateway. Known: %(known)s.") % {"known": known}}
             )
+        faults = backend("SMS_GATEWAYS", self.kind).check(self.config)
+        if faults:
+            raise ValidationError({"config": [f"{name}: {sentence}" for name, sentence in faults.items()]})
