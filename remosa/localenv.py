@@ -18,6 +18,12 @@ SECRETS_FILE = Path("var") / "secrets.env"
 ADMIN_PASSWORD = "REMOSA_ADMIN_PASSWORD"  # noqa: S105  a name, not a password
 DEFAULT_PORT = 8000
 LOOPBACK = "127.0.0.0/8,::1/128"
+DEMO_MINUTE_S = 2.0  # the simulator's minute: what depends on a device's own minutes is as short
+DEMO_TIMES = {
+    "DEVICE_MINUTE_S": f"{DEMO_MINUTE_S:g}",
+    "COMMAND_REPLY_WAIT_S": f"{5 * DEMO_MINUTE_S:g}",
+    "OUTBOX_POLL_S": "0.5",
+}
 
 _LINE = re.compile(r"(?:export\s+)?([A-Z][A-Z0-9_]*)\s*=\s*(.*)")
 
@@ -53,6 +59,7 @@ def ensure_local_env(base_dir: Path) -> dict[str, str]:
         "ALLOWED_HOSTS": "127.0.0.1,localhost",
         "PUBLIC_URL": f"http://127.0.0.1:{port}",
         "DEBUG": "false",
+        **(DEMO_TIMES if demo_is_on() else {}),
     }
     chosen = set(_read(base_dir / ".env"))
     return {
@@ -65,6 +72,11 @@ def ensure_local_env(base_dir: Path) -> dict[str, str]:
 def admin_password(base_dir: Path) -> str:
     """The generated password of the first administrator; the same on every call."""
     return _ensure_secrets(base_dir)[ADMIN_PASSWORD]
+
+
+def demo_is_on() -> bool:
+    """``DEMO``, on unless it is set to 0, false, no or off."""
+    return os.environ.get("DEMO", "1").strip().lower() not in ("0", "false", "no", "off")
 
 
 def port_from_env() -> int:

@@ -25,12 +25,11 @@ from django.db import connections
 
 from remosa.demo import ensure_admin
 from remosa.lib.http import HttpFailure, request
-from remosa.localenv import PortError, admin_password, port_from_env
+from remosa.localenv import DEMO_MINUTE_S, PortError, admin_password, demo_is_on, port_from_env
 from remosa.ports import is_free, kept_port
 from remosa.supervisor import Program, Supervisor
 
 ADMIN = "admin"
-DEMO_MINUTE_S = 2.0
 SIMULATOR_PORT = 8100
 WEB_THREADS = 4
 MANAGE = [sys.executable, "manage.py"]
@@ -72,11 +71,6 @@ class Command(BaseCommand):
         self.stdout.write(f"REMOSA http://127.0.0.1:{port}/ login: {ADMIN} password: {password_to_show()}")
         self.stdout.flush()
         connections.close_all()  # the supervisor has no further use for the database
-
-
-def demo_is_on() -> bool:
-    """``DEMO``, on unless it is set to 0, false, no or off."""
-    return os.environ.get("DEMO", "1").strip().lower() not in ("0", "false", "no", "off")
 
 
 def programs(*, port: int, simulator_port: int | None) -> list[Program]:
