@@ -13,6 +13,7 @@ from devices.states import DeviceState
 from platforms.models import Platform
 from platforms.models.platform import default_time_zone, validate_time_zone
 from platforms.querysets import PlatformQuerySet
+from remosa.lib.macs import normalise_mac
 from remosa.lib.phones import normalise_msisdn
 
 
@@ -126,6 +127,11 @@ class Device(models.Model):
                 self.msisdn = normalise_msisdn(self.msisdn)
             except ValueError as exc:
                 raise ValidationError({"msisdn": str(exc)}) from exc
+        if self.mac:
+            try:
+                self.mac = normalise_mac(self.mac)
+            except ValueError as exc:
+                raise ValidationError({"mac": str(exc)}) from exc
         if self.kind == self.Kind.SOCKET and self.model_id is None:
             raise ValidationError(
                 {"model": _("Choose the model: the same text means different things on others.")}
