@@ -16,6 +16,7 @@ from django.db import models
 
 from platforms.models import AuditEvent, Platform
 from remosa.lib.clock import utcnow
+from remosa.lib.fields import EncryptedTextField
 from remosa.lib.redact import mask_mapping
 
 Kind = AuditEvent.ActorKind
@@ -89,7 +90,7 @@ def fields_of(row: models.Model, *, leave_out: tuple[str, ...] = ()) -> dict[str
         if field.name in leave_out:
             continue
         value = getattr(row, field.attname)
-        values[field.name] = bool(value) if getattr(field, "is_secret", False) else value
+        values[field.name] = bool(value) if isinstance(field, EncryptedTextField) else value
     return values
 
 

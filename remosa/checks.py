@@ -4,6 +4,9 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import Error, Warning, register
+from django.core.exceptions import ImproperlyConfigured
+
+from remosa.lib.egress import is_allowed
 
 
 @register()
@@ -58,3 +61,13 @@ def public_url_is_https(app_configs: Any, **kwargs: Any) -> list[Warning]:
     if settings.PUBLIC_URL.startswith("https://"):
         return []
     return [Warning("PUBLIC_URL is not https.", hint="Put a TLS proxy in front.", id="remosa.W001")]
+
+
+@register()
+def egress_networks_are_networks(app_configs: Any, **kwargs: Any) -> list[Error]:
+    """EGRESS_ALLOW is a list of CIDRs."""
+    try:
+        is_allowed("8.8.8.8")
+    except ImproperlyConfigured as exc:
+        return [Error(str(exc), hint="For example EGRESS_ALLOW=10.20.0.0/16,127.0.0.0/8", id="remosa.E005")]
+    return []
