@@ -16,7 +16,9 @@ from pathlib import Path
 POLL_S = 0.02
 
 
-def wait_until(is_true: Callable[[], object], *, deadline_s: float, what: str) -> object:
+def wait_until(
+    is_true: Callable[[], object], *, deadline_s: float, what: str, poll_s: float = POLL_S
+) -> object:
     """Poll ``is_true`` until it answers something true and return that; TimeoutError names ``what``."""
     ends = time.monotonic() + deadline_s
     while True:
@@ -24,7 +26,7 @@ def wait_until(is_true: Callable[[], object], *, deadline_s: float, what: str) -
             return answer
         if time.monotonic() > ends:
             raise TimeoutError(f"waited {deadline_s:g} s for {what}")
-        time.sleep(POLL_S)
+        time.sleep(poll_s)
 
 
 def session_members(session_id: int) -> list[int]:
