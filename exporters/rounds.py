@@ -15,12 +15,12 @@ The rule, in order:
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from exporters.errors import UPSTREAM_REASONS, Reason
-from exporters.ports import Observation, RoundResult, Status
+from exporters.ports import Observation, RoundResult, Status, Target
 
 
 class Suspicion(StrEnum):
@@ -56,6 +56,12 @@ class Judgement:
         """How many targets are in each status, zeros included."""
         found = Counter(seen.status for seen in self.observations)
         return {status: found[status] for status in Status}
+
+
+def failed_round(targets: Iterable[Target], reason: Reason, *, duration_s: float) -> RoundResult:
+    """A round in which nothing could be asked at all: every target is unknown for ``reason``."""
+    observations = tuple(Observation(one.external_id, Status.UNKNOWN, reason=reason) for one in targets)
+    return RoundResult(observations, (), Counter({str(reason): 1}), False, reason, False, duration_s)
 
 
 def judge_round(result: RoundResult, previous: Mapping[str, str]) -> Judgement:

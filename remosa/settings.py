@@ -307,6 +307,10 @@ NOTIFICATION_CHANNELS = {
     "email": "notifications.channels.email.EmailChannel",
 }
 
+# --- poller --------------------------------------------------------------------------------------
+POLLER_LEASE_S = env.float("POLLER_LEASE_S", default=30.0)  # a poller silent for longer is replaced
+POLLER_ROUNDS = env.int("POLLER_ROUNDS", default=200)  # exporters that one poller asks at once
+
 # --- outbox (reliability: constants are seconds) -------------------------------------------------
 OUTBOX_POLL_S = env.float("OUTBOX_POLL_S", default=1.0)
 OUTBOX_LEASE_S = env.float("OUTBOX_LEASE_S", default=60.0)

@@ -1,0 +1,284 @@
+"""Store a round of polling: what it says of the devices, of the CMS, and what is served of it.
+
+All of it is one transaction, so that nobody ever sees devices of one round and the CMS's health of
+another. What nobody could say is UNKNOWN; no path leads from a failed question to OFFLINE.
+"""
+
+import logging
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import connection, transaction
+
+from devices.services import Observed, mark_unknown, record_observations
+from devices.states import DeviceState
+from exporters.compression import segment
+from exporters.exposition import SHAPES, DeviceRow, render_fragments
+from exporters.facts import TIMES, pack, unpack
+from exporters.models import Exporter, ExporterTarget, FoundDevice, PollRound, Snapshot
+from exporters.ports import RoundResult
+from exporters.rounds import Judgement, judge_round
+from exporters.signals import round_finished
+
+logger = logging.getLogger(__name__)
+
+KEEP_FOR = timedelta(days=1)
+KEEP_ROUNDS = 3000  # about a day of rounds at the usual 30 s; fewer hours where the interval is shorter
+STORED = ("status", "status_since", "stated", "reason", "facts")
+
+
+@dataclass(slots=True)
+class _Row:
+    """A target as it is stored; plain, because there may be a hundred thousand."""
+
+    pk: int
+    external_id: str
+    device_id: int
+    device_name: str
+    status: str
+    status_since: datetime | None
+    stated: str
+    reason: str
+    facts: dict[str, Any]
+    is_changed: bool = False
+
+
+def store_round(
+    *,
+    exporter_id: int,
+    result: RoundResult,
+    started_at: datetime,
+    finished_at: datetime,
+    owner: str = "",
+    note: str = "",
+) -> PollRound | None:
+    """Judge a round and write it down; None when it came too late (no such exporter, or no longer ``owner``'s).
+
+    Observations count as of ``started_at``: what was true when we asked, at the latest. ``note`` is a
+    sentence for people in place of the bare reason. With ``owner`` the lease is given back.
+    """
+    with transaction.atomic():
+        exporter = Exporter.objects.select_for_update().defer("secret").filter(pk=exporter_id).first()
+        if exporter is None or (owner and exporter.lease_owner != owner):
+            return None
+        rows = _load(exporter, result, started_at)
+        known = {row.external_id for row in rows}
+        kept = tuple(seen for seen in result.observations if seen.external_id in known)
+        judged = judge_round(
+            replace(result, observations=kept), {row.external_id: row.stated for row in rows}
+        )
+        _apply(rows, judged, at=started_at)
+        _write_targets(exporter, rows, at=started_at)
+        _tell_devices(exporter, rows, at=started_at)
+        _write_exporter(exporter, judged, finished_at=finished_at, note=note, release=bool(owner))
+        _write_found(exporter, result, judged, known, at=started_at)
+        _write_snapshot(exporter, rows, judged, result, at=started_at)
+        round_ = _write_round(exporter, judged, result, started_at=started_at, finished_at=finished_at)
+        transaction.on_commit(lambda: round_finished.send_robust(Exporter, exporter_id=exporter_id))
+    return round_
+
+
+def _load(exporter: Exporter, result: RoundResult, started_at: datetime) -> list[_Row]:
+    """The targets that this round is about: one that was added after it began waits for the next."""
+    asked = {seen.external_id for seen in result.observations}
+    rows = (
+        ExporterTarget.objects.filter(exporter=exporter, device__is_active=True)
+        .order_by("pk")
+        .values_list(
+            "pk", "external_id", "device_id", "device__name", "status", "status_since", "stated", "reason",
+            "facts", "created_at",
+        )
+    )  # fmt: skip
+    return [
+        _Row(*values)
+        for *values, created_at in rows
+        if values[1] in asked or created_at < started_at  # [1] is the external id
+    ]
+
+
+def _apply(rows: Iterable[_Row], judged: Judgement, *, at: datetime) -> None:
+    """Bring the rows up to date; an unknown status keeps the facts and the last stated status."""
+    seen_of = {seen.external_id: seen for seen in judged.observations}
+    for row in rows:
+        seen = seen_of[row.external_id]
+        status, reason = str(seen.status), str(seen.reason)
+        if status != row.status:
+            row.status, row.status_since, row.is_changed = status, at, True
+        if reason != row.reason:
+            row.reason, row.is_changed = reason, True
+        if status != DeviceState.UNKNOWN and status != row.stated:
+            row.stated, row.is_changed = status, True
+        if seen.facts:
+            facts = row.facts | pack(seen.facts)
+            if facts != row.facts:
+                row.facts, row.is_changed = facts, True
+
+
+def _write_targets(exporter: Exporter, rows: Iterable[_Row], *, at: datetime) -> None:
+    """Changed rows one by one in one batch, then the time of everything that was answered for.
+
+    An UPDATE by key: a target that was deleted meanwhile stays deleted.
+    """
+    fields = [ExporterTarget._meta.get_field(name) for name in STORED]
+    quoted = [connection.ops.quote_name(str(field.column)) for field in fields]
+    table = connection.ops.quote_name(ExporterTarget._meta.db_table)
+    statement = f"UPDATE {table} SET {', '.join(f'{name} = %s' for name in quoted)} WHERE id = %s"  # noqa: S608  names of ours
+    values = [
+        [*(field.get_db_prep_save(getattr(row, field.name), connection) for field in fields), row.pk]
+        for row in rows
+        if row.is_changed
+    ]
+    if values:
+        with connection.cursor() as cursor:
+            cursor.executemany(statement, values)
+    ExporterTarget.objects.filter(exporter=exporter).exclude(status=DeviceState.UNKNOWN).update(
+        observed_at=at
+    )
+
+
+def _tell_devices(exporter: Exporter, rows: Iterable[_Row], *, at: datetime) -> None:
+    """Pass on what was seen; a device that another CMS answers for is not unknown."""
+    source = f"exporter:{exporter.pk}"
+    unknown = {row.device_id for row in rows if row.status == DeviceState.UNKNOWN}
+    seen = [
+        Observed(row.device_id, row.status, at, _lasting(row.facts) if row.is_changed else {})
+        for row in rows
+        if row.status != DeviceState.UNKNOWN
+    ]
+    record_observations(seen, source=source)
+    unknown -= {one.device_id for one in seen}
+    if unknown:
+        mark_unknown(unknown - _answered_elsewhere(exporter, at=at), at=at, source=source)
+
+
+def _lasting(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Facts for the device's own page; those that change with every round stay with the target."""
+    return {name: value for name, value in facts.items() if name not in TIMES}
+
+
+def _answered_elsewhere(exporter: Exporter, *, at: datetime) -> set[int]:
+    """Devices of this exporter without an answer here, for which another one has a fresh one."""
+    silent = ExporterTarget.objects.filter(exporter=exporter, status=DeviceState.UNKNOWN)
+    others = (
+        ExporterTarget.objects.filter(device__in=silent.values("device"), exporter__is_enabled=True)
+        .exclude(exporter=exporter)
+        .exclude(status=DeviceState.UNKNOWN)
+        .select_related("exporter")
+        .only("device_id", "observed_at", "exporter__interval_s", "exporter__timeout_s")
+    )
+    return {
+        other.device_id
+        for other in others
+        if other.observed_at is not None and at - other.observed_at <= other.exporter.max_age
+    }
+
+
+def _write_exporter(
+    exporter: Exporter, judged: Judgement, *, finished_at: datetime, note: str, release: bool
+) -> None:
+    was, now = (exporter.is_up, exporter.suspect_reason), (judged.upstream_ok, str(judged.suspicion))
+    exporter.is_up, exporter.suspect_reason = now
+    exporter.last_error = "" if judged.upstream_ok else (note or str(judged.upstream_reason))[:200]
+    exporter.last_round_at = finished_at
+    if judged.trustworthy:
+        exporter.last_success_at = finished_at
+        exporter.up_since = exporter.up_since or finished_at
+    else:
+        exporter.up_since = None
+    columns = ["is_up", "suspect_reason", "last_error", "last_round_at", "last_success_at", "up_since"]
+    if release:
+        exporter.lease_owner, exporter.lease_until = "", None
+        columns += ["lease_owner", "lease_until"]
+    exporter.save(update_fields=columns)
+    if was != now:
+        why = exporter.suspect_reason or judged.upstream_reason or "-"
+        logger.log(
+            logging.INFO if judged.trustworthy else logging.WARNING,
+            "exporter=%s up=%s suspect=%s why=%s", exporter.pk, judged.upstream_ok, judged.suspect, why,
+        )  # fmt: skip
+
+
+def _write_found(
+    exporter: Exporter, result: RoundResult, judged: Judgement, known: set[str], *, at: datetime
+) -> None:
+    """Devices that wait to be added; one that a whole, believable list does not have any more goes."""
+    waiting = {found.external_id: found for found in FoundDevice.objects.filter(exporter=exporter)}
+    named = {one.external_id: one.name[:200] for one in result.found if one.external_id not in known}
+    FoundDevice.objects.bulk_create(
+        [
+            FoundDevice(exporter=exporter, external_id=key, name=name, first_seen_at=at)
+            for key, name in named.items()
+            if key not in waiting
+        ],
+        ignore_conflicts=True,
+    )
+    for key, found in waiting.items():
+        if key in named and found.name != named[key]:
+            FoundDevice.objects.filter(pk=found.pk).update(name=named[key])
+    is_whole = judged.complete and judged.trustworthy
+    gone = [found.pk for key, found in waiting.items() if key in known or (is_whole and key not in named)]
+    if gone:
+        FoundDevice.objects.filter(pk__in=gone).delete()
+
+
+def _write_snapshot(
+    exporter: Exporter, rows: Iterable[_Row], judged: Judgement, result: RoundResult, *, at: datetime
+) -> None:
+    """What ``/metrics`` serves until the next round, rendered and deflated once."""
+    families = (
+        render_fragments(
+            exporter.kind,
+            [DeviceRow(row.external_id, row.status, _shown(row)) for row in rows],
+            platform_id=exporter.platform_id,
+            exporter_id=exporter.pk,
+        )
+        if exporter.kind in SHAPES
+        else {}
+    )
+    segments = {name: segment(text) for name, text in families.items() if text}
+    before = Snapshot.objects.filter(exporter=exporter).values_list("errors_total", flat=True).first()
+    errors = Counter(before or {}) + Counter({str(reason): count for reason, count in result.errors.items()})
+    values = {
+        "taken_at": at,
+        "version": uuid.uuid4().hex,
+        "body": b"".join(piece.deflated for piece in segments.values()),
+        "parts": [[name, len(piece.deflated), piece.length, piece.crc] for name, piece in segments.items()],
+        "targets": {str(status): count for status, count in judged.counts().items()},
+        "errors_total": dict(errors),
+        "duration_s": result.duration_s,
+    }
+    if not Snapshot.objects.filter(exporter=exporter).update(**values):
+        Snapshot.objects.create(exporter=exporter, **values)
+
+
+def _shown(row: _Row) -> dict[str, Any]:
+    """The facts of the info series; a device that the CMS gave no name bears ours."""
+    return {"name": row.device_name, **unpack(row.facts)}
+
+
+def _write_round(
+    exporter: Exporter,
+    judged: Judgement,
+    result: RoundResult,
+    *,
+    started_at: datetime,
+    finished_at: datetime,
+) -> PollRound:
+    counts = {str(status): count for status, count in judged.counts().items()}
+    keep = min(KEEP_FOR, timedelta(seconds=KEEP_ROUNDS * exporter.interval_s))
+    PollRound.objects.filter(exporter=exporter, started_at__lt=started_at - keep).delete()
+    return PollRound.objects.create(
+        exporter=exporter,
+        started_at=started_at,
+        finished_at=finished_at,
+        is_up=judged.upstream_ok,
+        suspect_reason=str(judged.suspicion),
+        targets=len(judged.observations),
+        errors={str(reason): count for reason, count in result.errors.items()},
+        duration_s=result.duration_s,
+        **counts,
+    )
