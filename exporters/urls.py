@@ -1,5 +1,11 @@
 """Paths of the machines that read metrics."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from exporters import views
+
+urlpatterns = [
+    path("exporters/<int:exporter_id>/metrics", views.exporter_metrics, name="exporter-metrics"),
+    path("platforms/<int:platform_id>/metrics", views.platform_metrics, name="platform-metrics"),
+    path("platforms/<int:platform_id>/sd", views.platform_targets, name="platform-sd"),
+]

@@ -5,7 +5,7 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from remosa import health
+from remosa import health, metrics
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
@@ -14,6 +14,7 @@ urlpatterns = [
     path("api/", include("remosa.api_urls")),
     path("", include("exporters.urls")),
     path("hooks/sms/", include("sms.urls")),
+    path("metrics", metrics.operator_metrics, name="metrics"),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("healthz/worker", health.healthz_worker, name="healthz-worker"),

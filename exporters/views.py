@@ -1,0 +1,122 @@
+"""What Prometheus reads: metrics of an exporter or a platform, and where to find them.
+
+A machine shows a token of scope ``scrape``. Without one it learns nothing but that (401); with one
+it finds its own platform, and everything else is missing (404), whether it exists or not. No view
+asks a CMS: a scrape costs the same whatever the CMS does.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
+
+from exporters.exposition import ExporterRow, negotiate
+from exporters.models import Exporter
+from exporters.selectors import Parts, served
+from exporters.serving import accepts_gzip, exposition_of
+from platforms import tokens
+from platforms.models import ApiToken
+from remosa.lib.clock import utcnow
+
+View = Callable[..., HttpResponse]
+
+
+def plain(status: int, text: str, **headers: str) -> HttpResponse:
+    """A short answer in plain text, the same bytes each time."""
+    return HttpResponse(
+        text + "\n",
+        status=status,
+        content_type="text/plain; charset=utf-8",
+        headers={"Cache-Control": "no-store", **headers},
+    )
+
+
+def for_machines(scope: str) -> Callable[[View], View]:
+    """Let GET and HEAD pass with a live token of ``scope``; the view gets it as ``token``."""
+
+    def decorate(view: View) -> View:
+        @csrf_exempt  # nothing here acts, and another method is told so (405) rather than suspected
+        @wraps(view)
+        def guarded(request: HttpRequest, **kwargs: Any) -> HttpResponse:
+            if request.method not in ("GET", "HEAD"):
+                return plain(405, "Use GET or HEAD.", Allow="GET, HEAD")
+            token = tokens.find(tokens.from_request(request.headers), scope=scope, now=utcnow())
+            if token is None:
+                return plain(
+                    401, f"Send a token of scope “{scope}” as Authorization: Bearer rms_…",
+                    **{"WWW-Authenticate": 'Bearer realm="REMOSA"'},
+                )  # fmt: skip
+            return view(request, token=token, **kwargs)
+
+        return guarded
+
+    return decorate
+
+
+@for_machines("scrape")
+def exporter_metrics(request: HttpRequest, *, token: ApiToken, exporter_id: int) -> HttpResponse:
+    """The metrics of one exporter."""
+    found = served(Exporter.objects.filter(platform=token.platform_id, pk=exporter_id))
+    return _metrics(request, found) if found else missing()
+
+
+@for_machines("scrape")
+def platform_metrics(request: HttpRequest, *, token: ApiToken, platform_id: int) -> HttpResponse:
+    """The metrics of all enabled exporters of a platform."""
+    if token.platform_id != platform_id:
+        return missing()
+    return _metrics(request, served(Exporter.objects.filter(platform=platform_id, is_enabled=True)))
+
+
+@for_machines("scrape")
+def platform_targets(request: HttpRequest, *, token: ApiToken, platform_id: int) -> HttpResponse:
+    """Prometheus' http_sd: the platform as one target, or none while it has no exporter.
+
+    No label names the platform: the series do, and a clash would rename theirs.
+    """
+    if token.platform_id != platform_id:
+        return missing()
+    has_exporter = Exporter.objects.filter(platform=platform_id, is_enabled=True).exists()
+    found = [_target(platform_id)] if has_exporter else []
+    return body_of(request, JsonResponse(found, safe=False, headers={"Cache-Control": "no-store"}))
+
+
+def missing() -> HttpResponse:
+    """What a stranger's object and one that does not exist look like."""
+    return plain(404, "Not found.")
+
+
+def body_of(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    """The response, for HEAD without its body but with its length."""
+    response["Content-Length"] = str(len(response.content))
+    if request.method == "HEAD":
+        response.content = b""
+    return response
+
+
+def _metrics(request: HttpRequest, found: list[tuple[ExporterRow, Parts]]) -> HttpResponse:
+    wanted = negotiate(request.headers.get("Accept", ""))
+    compressed = accepts_gzip(request.headers.get("Accept-Encoding", ""))
+    body = exposition_of(found, now=utcnow(), openmetrics=wanted.openmetrics, compressed=compressed)
+    response = HttpResponse(body, content_type=wanted.content_type)
+    response["Cache-Control"] = "no-store"
+    response["Vary"] = "Accept, Accept-Encoding"
+    if compressed:
+        response["Content-Encoding"] = "gzip"
+    return body_of(request, response)
+
+
+def _target(platform_id: int) -> dict[str, Any]:
+    """Host and port of PUBLIC_URL, below whatever path it has."""
+    public = urlsplit(settings.PUBLIC_URL)
+    host = f"[{public.hostname}]" if ":" in (public.hostname or "") else public.hostname
+    port = public.port or (443 if public.scheme == "https" else 80)
+    path = f"{public.path.rstrip('/')}/platforms/{platform_id}/metrics"
+    return {
+        "targets": [f"{host}:{port}"],
+        "labels": {"__metrics_path__": path, "__scheme__": public.scheme},
+    }
