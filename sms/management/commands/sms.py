@@ -60,7 +60,7 @@ class Command(BaseCommand):
                 now=now,
                 expires_at=now + VALID_FOR,
                 for_people=True,
-                gateway=self._gateway(options.gateway) if options.gateway else None,
+                gateway=self._gateway(options.gateway) if options.gateway is not None else None,
             )
         except (SmsError, QuotaExceeded) as exc:
             raise CommandError(str(exc)) from exc
