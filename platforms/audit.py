@@ -5,6 +5,7 @@ sealer, which fills the ``seal_*`` columns in order.
 """
 
 import contextvars
+import math
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -108,7 +109,11 @@ def _plain(values: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _plain_value(value: Any) -> Any:
-    if value is None or isinstance(value, bool | int | float | str):
+    if isinstance(value, str):
+        return value.replace("\x00", "\ufffd")  # the databases' JSON knows no zero character
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # nor these numbers
+    if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, Mapping):
         return {str(key): _plain_value(item) for key, item in value.items()}

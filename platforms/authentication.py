@@ -19,6 +19,8 @@ class UsernameOrEmailBackend(ModelBackend):
         **kwargs: Any,
     ) -> User | None:
         username = username or kwargs.get(User.USERNAME_FIELD)
+        if username and "\x00" in username:
+            return None  # no database takes it, so nobody has that name
         if username and "@" in username:
             found = User.objects.filter(email__iexact=username).first()
             if found is not None:

@@ -1,5 +1,6 @@
 """Per request: an id for logs and audit, and the person's own language and time zone."""
 
+import ipaddress
 import re
 import uuid
 import zoneinfo
@@ -12,14 +13,25 @@ from django.utils import timezone, translation
 from platforms.audit import RequestFacts, current_request
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+BRACKETED = re.compile(r"\[([^\]]*)\](?::\d+)?")
 
 
 def client_address(request: HttpRequest) -> str | None:
     """The address of the caller: behind N trusted proxies, the N-th entry from the right of X-Forwarded-For."""
     hops = [hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",") if hop.strip()]
     if settings.TRUSTED_PROXIES and len(hops) >= settings.TRUSTED_PROXIES:
-        return hops[-settings.TRUSTED_PROXIES]
-    return request.META.get("REMOTE_ADDR") or None
+        return _plain_address(hops[-settings.TRUSTED_PROXIES])
+    return _plain_address(request.META.get("REMOTE_ADDR", ""))
+
+
+def _plain_address(text: str) -> str | None:
+    """The IP address in ``1.2.3.4``, ``1.2.3.4:5678``, ``[::1]:5678`` or ``fe80::1%eth0``; None for anything else."""
+    bracketed = BRACKETED.fullmatch(text)
+    bare = bracketed[1] if bracketed else text.partition(":")[0] if text.count(":") == 1 else text
+    try:
+        return str(ipaddress.ip_address(bare.partition("%")[0]))
+    except ValueError:
+        return None
 
 
 class RequestIdMiddleware:
