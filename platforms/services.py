@@ -49,11 +49,15 @@ def set_role(*, user: User, platform: Platform, role: str | None, by: Any = None
     """Give ``user`` a role on ``platform``, or end the membership with None.
 
     ``by`` None is the system itself (set-up, tests). RoleTooHigh when ``by`` may not grant it or may
-    not touch that member; LastAdmin when the platform would be left without an admin.
+    not touch that member; LastAdmin when the platform would be left without an admin; ValueError for
+    a role that there is not.
     """
+    if role is not None and role not in Role.values:
+        raise ValueError(f"{role!r} is not a role; there are {', '.join(Role.values)}")
     with transaction.atomic():
-        # the lock makes two admins who remove each other wait for one another
+        # two admins who remove each other wait for one another, and so do two platforms of one person
         Platform.objects.select_for_update().get(pk=platform.pk)
+        User.objects.select_for_update().get(pk=user.pk)
         current = Membership.objects.filter(user=user, platform=platform).first()
         _check_rank(by=by, platform=platform, old=current.role if current else None, new=role)
         _check_last_admin(platform=platform, current=current, new=role)
@@ -82,7 +86,8 @@ def set_role(*, user: User, platform: Platform, role: str | None, by: Any = None
 def _check_rank(*, by: Any, platform: Platform, old: str | None, new: str | None) -> None:
     if by is None or by.is_superuser:
         return
-    own = Membership.objects.filter(user=by, platform=platform).values_list("role", flat=True).first()
+    mine = Membership.objects.filter(user=by, user__is_active=True, platform=platform)
+    own = mine.values_list("role", flat=True).first()
     if own is None or not all(may_grant(own, role) for role in (old, new) if role is not None):
         raise RoleTooHigh(f"{own or 'a stranger'} may not change {old} to {new}")
 
@@ -99,10 +104,8 @@ def _check_last_admin(*, platform: Platform, current: Membership | None, new: st
 
 def _sync_staff(user: User) -> None:
     """Membership opens the console; nothing else does for people who are not superadmin."""
-    is_staff = user.is_superuser or Membership.objects.filter(user=user).exists()
-    if user.is_staff != is_staff:
-        User.objects.filter(pk=user.pk).update(is_staff=is_staff)
-        user.is_staff = is_staff
+    user.is_staff = user.is_superuser or Membership.objects.filter(user=user).exists()
+    User.objects.filter(pk=user.pk).update(is_staff=user.is_staff)
 
 
 def repair_groups(platform: Platform) -> int:
