@@ -10,8 +10,8 @@ from platforms.switches import stopping
 
 
 def actor_still_may(command: Any, *, now: datetime) -> str | None:
-    """A person who lost the right since the request does not act any more."""
-    if command.actor_id is None:
+    """A person who lost the right since the request, or is gone altogether, does not act any more."""
+    if command.source == command.Source.JOB:
         return None
     actor = User.objects.filter(pk=command.actor_id).first()
     if actor is None or not may(actor, Perm.CONTROL, command.platform_id):
@@ -23,7 +23,7 @@ def actor_still_may(command: Any, *, now: datetime) -> str | None:
 
 def automation_is_not_stopped(command: Any, *, now: datetime) -> str | None:
     """The kill switch stops what automation asked for; what a person asked for goes on."""
-    if command.actor_id is not None:
+    if command.source != command.Source.JOB:
         return None
     devices = tuple(key for key in (command.device_id, command.target_id) if key is not None)
     switch = stopping(platform_id=command.platform_id, job_id=command.job_id, device_ids=devices, now=now)
