@@ -109,7 +109,10 @@ class CommandEvent(models.Model):
     """One step of a command's life; append-only, written with the step."""
 
     PLATFORM_PATH = "command__platform"
-    OWNER_PATHS = ("command__device__owner", "command__device__shares__user")
+    OWNER_PATHS = (
+        "command__device__owner", "command__device__shares__user",
+        "command__target__owner", "command__target__shares__user",
+    )  # fmt: skip
 
     command = models.ForeignKey(Command, models.CASCADE, related_name="events")
     from_state = models.CharField(max_length=24)

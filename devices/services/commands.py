@@ -16,6 +16,7 @@ from devices.catalogue import ParamError, Rendered, render
 from devices.errors import CommandForbidden, CommandInvalid, IdempotencyConflict, TransportRefused
 from devices.models import Command, CommandTemplate, Device
 from devices.ports import CommandTransport, Quote
+from devices.signals import command_moved
 from devices.states import COMMAND, IN_FLIGHT, CommandState
 from platforms import audit
 from platforms.access import may, role_of
@@ -25,6 +26,7 @@ from remosa.lib.registry import backend
 S = CommandState
 NO_LONGER_NEEDED = frozenset({"condition_cleared", "case_closed", "job_changed"})
 TAKEN_BACK = frozenset({"actor_lost_right"})
+MAX_KEY = 200  # characters of an idempotency key
 
 
 def transport_of(device: Device) -> CommandTransport:
@@ -46,6 +48,8 @@ def may_send(user: Any, device: Device, template: CommandTemplate) -> bool:
 
 def template_of(device: Device, key: str) -> CommandTemplate:
     """The device's template ``key``; CommandInvalid names what there is."""
+    if not device.is_active:
+        raise CommandInvalid(_("This device is out of service."), fields={"device": "out of service"})
     if device.model is None:
         raise CommandInvalid(
             _("This device has no model. Choose its model first."), fields={"device": "no model"}
@@ -101,6 +105,11 @@ def request_command(
     template = template_of(device, template_key)
     if actor is not None and not may_send(actor, device, template):
         raise CommandForbidden(_("Your role does not allow this command on this device."))
+    if target is not None and target.platform_id != device.platform_id:
+        raise CommandInvalid(_("Both devices must be of one platform."), fields={"target": "not found"})
+    if not 0 < len(idem_key) <= MAX_KEY:
+        raise CommandInvalid(_("The idempotency key must have 1 to %(max)s characters.") % {"max": MAX_KEY},
+                             fields={"idem_key": f"1 to {MAX_KEY} characters"})  # fmt: skip
     rendered = _render(template, params)
     digest = _digest(device, template_key, rendered.params, target)
     with transaction.atomic():
@@ -135,7 +144,12 @@ def _is_exempt(template: CommandTemplate, device: Device, restores: Command | No
     """A query never changes anything; an ON that undoes the command in the lane must not wait for it."""
     if template.effect == CommandTemplate.Effect.QUERY:
         return True
-    return template.power == "on" and restores is not None and restores.device_id == device.pk
+    if template.power != "on" or restores is None:
+        return False
+    in_the_lane = Command.objects.filter(
+        pk=restores.pk, device=device, state__in=IN_FLIGHT, lane_exempt=False
+    )
+    return in_the_lane.filter(template__line=template.line).exists()
 
 
 def _audit_request(command: Command) -> None:
@@ -165,7 +179,24 @@ def _dispatch(command: Command, *, now: datetime) -> bool:
         return False
     except TransportRefused as exc:
         COMMAND.move(command, S.BLOCKED, now=now, why=exc.reason, failure_reason=exc.reason)
+        _ring(command)
         return False
+    return True
+
+
+def _ring(command: Command) -> None:
+    key = command.pk
+    transaction.on_commit(lambda: command_moved.send_robust(Command, command_id=key))
+
+
+def move_on(command: Command, target: CommandState, *, now: datetime, why: str = "", **columns: Any) -> bool:
+    """Move, ring, and give the lane to the next; False when the move is not in the table."""
+    with transaction.atomic():
+        if not COMMAND.move(command, target, now=now, why=why[:300], **columns):
+            return False
+        _ring(command)
+        if target not in IN_FLIGHT:
+            dispatch_waiting(device_id=command.device_id, now=now)
     return True
 
 
@@ -184,9 +215,13 @@ def dispatch_waiting(*, device_id: int, now: datetime) -> Command | None:
 def cancel_command(command: Command, *, by: Any, now: datetime, reason: str = "") -> bool:
     """Take a command back before it leaves; False when it is too late."""
     with transaction.atomic():
-        taken = command.state == S.REQUESTED or transport_of(command.device).cancel(command, now=now)
-        if not taken or not COMMAND.move(
-            command, S.CANCELLED, now=now, why=reason, by=str(by or ""), failure_reason="cancelled"
+        # the state that counts is the one in the table: what waited a moment ago may be on its way now
+        state = (
+            Command.objects.select_for_update(of=("self",)).values_list("state", flat=True).get(pk=command.pk)
+        )
+        taken = state == S.REQUESTED or transport_of(command.device).cancel(command, now=now)
+        if not taken or not move_on(
+            command, S.CANCELLED, now=now, why=reason, by=str(by or "")[:100], failure_reason="cancelled"
         ):
             return False
         actor = audit.person(by) if by is not None else audit.SYSTEM
@@ -201,7 +236,8 @@ def close_unknown(command: Command, *, by: Any, executed: bool, now: datetime) -
     """A person says what became of a command that needs them; False when it is not waiting for that."""
     with transaction.atomic():
         why = "executed" if executed else "not_executed"
-        if not COMMAND.move(command, S.CLOSED_BY_OPERATOR, now=now, why=why, by=str(by), failure_reason=why):
+        by_whom = str(by)[:100]
+        if not move_on(command, S.CLOSED_BY_OPERATOR, now=now, why=why, by=by_whom, failure_reason=why):
             return False
         audit.record(
             actor=audit.person(by), verb="command.closed", target=command, platform=command.platform,
@@ -211,13 +247,26 @@ def close_unknown(command: Command, *, by: Any, executed: bool, now: datetime) -
 
 
 def refusal_at_barrier(command_id: uuid.UUID, *, now: datetime) -> str | None:
-    """Ask every guard of ``COMMAND_GUARDS``; the first objection, or None. Call inside the barrier's transaction."""
-    command = Command.objects.select_related("device", "target", "platform").get(pk=command_id)
+    """Ask every guard of ``COMMAND_GUARDS``; the first objection, or None. Call inside the barrier's transaction.
+
+    None means that the message may leave: from this moment on a reply is awaited, not before.
+    """
+    command = Command.objects.select_related(
+        "device__platform", "target", "platform", "template", "actor"
+    ).get(pk=command_id)
     if command.state != S.QUEUED:
         return f"command_{command.state}"
+    if not command.platform.is_active:
+        return "platform_inactive"
+    if not command.device.is_active:
+        return "device_removed"  # its number may be somebody else's by now
+    if command.actor is not None and not may_send(command.actor, command.device, command.template):
+        return "actor_lost_right"
     for path in settings.COMMAND_GUARDS:
         if reason := import_string(path)(command, now=now):
             return str(reason)
+    reply_until = now + timedelta(seconds=settings.COMMAND_REPLY_WAIT_S)
+    Command.objects.filter(pk=command.pk).update(reply_until=reply_until)
     return None
 
 

@@ -30,7 +30,11 @@ def record_observations(seen: Iterable[Observed], *, source: str) -> int:
     An observation older than what is known changes nothing. UNKNOWN keeps the time of the last real
     observation: "nobody could ask" is not an observation.
     """
-    items = {item.device_id: item for item in seen}
+    items: dict[int, Observed] = {}
+    for item in seen:
+        known = items.get(item.device_id)
+        if known is None or item.observed_at >= known.observed_at:
+            items[item.device_id] = item
     changed = 0
     with transaction.atomic():
         for ids in _batches(sorted(items)):

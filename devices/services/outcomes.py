@@ -4,22 +4,26 @@ All of these are safe to repeat and safe in any order. Each rings the bell ``com
 frees the actuator's lane when it ends the command.
 """
 
+import logging
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 
 from devices.models import Command, Device
 from devices.replies import ReplyRule, ReplyVerdict, load_rules, read_reply
-from devices.services.commands import dispatch_waiting, state_after_refusal
-from devices.signals import command_moved
-from devices.states import AWAITING_REPLY, COMMAND, IN_FLIGHT, CommandState, DeviceState
+from devices.services.commands import dispatch_waiting, move_on, state_after_refusal
+from devices.states import AWAITING_REPLY, CommandState, DeviceState
 from platforms import audit
 
+logger = logging.getLogger(__name__)
 S = CommandState
+SWEEP = 500  # rows of one kind that one sweep settles
 BOOT_MINUTES = 5  # after power is back, until a player is expected online
 
 
@@ -27,18 +31,6 @@ def _get(command_id: uuid.UUID) -> Command:
     return Command.objects.select_related("device__model", "template__model", "platform", "target").get(
         pk=command_id
     )
-
-
-def _move(command: Command, target: CommandState, *, now: datetime, why: str = "", **columns: Any) -> bool:
-    """Move, ring, and give the lane to the next; False when the move is not in the table."""
-    with transaction.atomic():
-        if not COMMAND.move(command, target, now=now, why=why, **columns):
-            return False
-        key, device_id = command.pk, command.device_id
-        transaction.on_commit(lambda: command_moved.send(Command, command_id=key))
-        if target not in IN_FLIGHT:
-            dispatch_waiting(device_id=device_id, now=now)
-    return True
 
 
 def recovery_time(command: Command) -> timedelta:
@@ -50,51 +42,61 @@ def recovery_time(command: Command) -> timedelta:
 def record_sent(command_id: uuid.UUID, *, at: datetime) -> bool:
     """The gateway took the message."""
     command = _get(command_id)
-    reply_wait = timedelta(seconds=settings.COMMAND_REPLY_WAIT_S)
-    times: dict[str, Any] = {
-        "sent_at": at,
-        "reply_until": at + reply_wait,
-        "verify_until": at + reply_wait + recovery_time(command),
-    }
-    if _move(command, S.SENT, now=at, **times):
+    times = _times(command, sent_at=at)
+    if move_on(command, S.SENT, now=at, **times):
         return True
-    # a report or the reply was faster: only the times are missing
-    Command.objects.filter(pk=command_id, sent_at=None).update(**times)
+    # a report or the reply was faster: only the true times are missing
+    Command.objects.filter(Q(sent_at=None) | Q(sent_at__gt=at), pk=command_id).update(**times)
     return False
+
+
+def _times(command: Command, *, sent_at: datetime) -> dict[str, Any]:
+    """What follows from the moment at which the command left."""
+    reply_until = sent_at + timedelta(seconds=settings.COMMAND_REPLY_WAIT_S)
+    return {
+        "sent_at": sent_at,
+        "reply_until": reply_until,
+        "verify_until": reply_until + recovery_time(command),
+    }
+
+
+def _missing_times(command: Command, *, at: datetime) -> dict[str, Any]:
+    """A report or a reply proves that the command has left, ``at`` the latest."""
+    return _times(command, sent_at=at) if command.sent_at is None else {}
 
 
 def record_failed(command_id: uuid.UUID, *, at: datetime, reason: str) -> bool:
     """Nothing left, and nothing more will be tried."""
-    return _move(_get(command_id), S.FAILED, now=at, why=reason, failure_reason=reason)
+    return move_on(_get(command_id), S.FAILED, now=at, why=reason, failure_reason=reason)
 
 
 def record_unknown(command_id: uuid.UUID, *, at: datetime, reason: str) -> bool:
     """It may have left. Until the quarantine ends no other command may use the lane."""
     command = _get(command_id)
-    reply_until = at + timedelta(seconds=settings.COMMAND_REPLY_WAIT_S)
     quarantine = max(settings.OUTBOX_LEASE_S, settings.SMS_VALIDITY_S) + 60
-    return _move(
-        command, S.UNKNOWN, now=at, why=reason, failure_reason=reason, sent_at=at,
-        reply_until=reply_until, verify_until=reply_until + recovery_time(command),
-        quarantine_until=at + timedelta(seconds=quarantine),
+    return move_on(
+        command, S.UNKNOWN, now=at, why=reason, failure_reason=reason,
+        quarantine_until=at + timedelta(seconds=quarantine), **_times(command, sent_at=at),
     )  # fmt: skip
 
 
 def record_refused_at_barrier(command_id: uuid.UUID, *, at: datetime, reason: str) -> bool:
     """A guard objected at the last moment, or the message was too late (``expired``)."""
     target = S.EXPIRED if reason == "expired" else state_after_refusal(reason)
-    return _move(_get(command_id), target, now=at, why=reason, failure_reason=reason)
+    return move_on(_get(command_id), target, now=at, why=reason, failure_reason=reason)
 
 
 def record_delivery(command_id: uuid.UUID, *, delivered: bool, at: datetime) -> bool:
     """The network's report: it reached the SIM, or was given up for good."""
-    target = S.DELIVERED if delivered else S.NOT_EXECUTED
-    return _move(_get(command_id), target, now=at, failure_reason="" if delivered else "undelivered")
+    command = _get(command_id)
+    if delivered:
+        return move_on(command, S.DELIVERED, now=at, failure_reason="", **_missing_times(command, at=at))
+    return move_on(command, S.NOT_EXECUTED, now=at, failure_reason="undelivered")
 
 
 def confirm(command_id: uuid.UUID, *, at: datetime, why: str) -> bool:
     """The effect was seen: the repaired device went down and came back and stays."""
-    return _move(_get(command_id), S.VERIFIED, now=at, why=why)
+    return move_on(_get(command_id), S.VERIFIED, now=at, why=why)
 
 
 @dataclass(frozen=True)
@@ -110,25 +112,48 @@ class ReplyOutcome:
 def record_reply(device: Device, *, text: str, at: datetime) -> ReplyOutcome:
     """Match an SMS from ``device`` to the one command that awaits it, and read it.
 
-    A reply is evidence, never authority: it only moves a command of this very device that was sent
-    before ``at`` and is still awaited. More than one candidate is ambiguous and moves nothing.
+    A reply is evidence, never authority: it only moves a command of this very device that may have
+    left before ``at`` and is still awaited. More than one candidate is ambiguous and moves nothing.
     """
+    awaited = Command.objects.filter(device=device, state__in=AWAITING_REPLY, reply_until__gte=at)
     candidates = [
         command
-        for command in Command.objects.filter(device=device, state__in=AWAITING_REPLY)
-        .select_related("template__model", "platform", "device__model", "target")
-        .order_by("created_at")
-        if command.created_at <= at and (command.reply_until is None or at <= command.reply_until)
+        for command in awaited.select_related(
+            "template__model", "platform", "device__model", "target"
+        ).order_by("created_at")
+        if _awaited_from(command) <= at
     ]
     rules = load_rules(device.model.reply_rules) if device.model else []
-    chosen, verdict = _choose(candidates, rules, text)
-    facts = {**device.facts, **verdict.facts, "heard_at": at.isoformat()}
-    Device.objects.filter(pk=device.pk).update(facts=facts)
-    if chosen is not None:
-        _settle_reply(chosen, verdict, at=at)
-        return ReplyOutcome("matched", command=chosen, verdict=verdict, facts=verdict.facts)
+    chosen, verdict = _choose(candidates, rules, text.replace("\x00", ""))
+    with transaction.atomic():
+        _note_facts(device, verdict, at=at)
+        if chosen is not None:
+            _settle_reply(chosen, verdict, at=at)
+            return ReplyOutcome("matched", command=chosen, verdict=verdict, facts=verdict.facts)
     several = len(candidates) > 1 and verdict.kind != "event"
     return ReplyOutcome("ambiguous" if several else "unmatched", verdict=verdict, facts=verdict.facts)
+
+
+def _awaited_from(command: Command) -> datetime:
+    """From when on a text can be the reply: a command that has not passed the barrier cannot be answered.
+
+    ``sent_at`` is when we learned that it had left: it left as much earlier as a send may last.
+    """
+    assert command.reply_until is not None  # noqa: S101  the query asked for it
+    known_at = command.reply_until - timedelta(seconds=settings.COMMAND_REPLY_WAIT_S)
+    slack_s = {S.QUEUED: 0.0, S.UNKNOWN: settings.OUTBOX_LEASE_S}.get(
+        CommandState(command.state), settings.OUTBOX_SEND_DEADLINE_S
+    )
+    return max(command.created_at, known_at - timedelta(seconds=slack_s))
+
+
+def _note_facts(device: Device, verdict: ReplyVerdict, *, at: datetime) -> None:
+    """What the reply says of the device; a text that comes after a newer one changes nothing."""
+    facts = Device.objects.select_for_update(of=("self",)).values_list("facts", flat=True).get(pk=device.pk)
+    heard_at = facts.get("heard_at")
+    if heard_at is not None and datetime.fromisoformat(heard_at) > at:
+        return
+    Device.objects.filter(pk=device.pk).update(facts={**facts, **verdict.facts, "heard_at": at.isoformat()})
 
 
 def _choose(
@@ -150,10 +175,11 @@ def _choose(
 def _settle_reply(command: Command, verdict: ReplyVerdict, *, at: datetime) -> None:
     text = {"replied_at": at, "reply_text": verdict.masked_text[:1600], "reply_verdict": verdict.kind}
     with transaction.atomic():
-        if not _move(command, S.REPLIED, now=at, why=verdict.kind, **text):
+        times = _missing_times(command, at=at)
+        if not move_on(command, S.REPLIED, now=at, why=verdict.kind, **text, **times):
             return
         if verdict.kind == "refused":
-            _move(command, S.REFUSED, now=at, why=verdict.reason, failure_reason="refused_by_device")
+            move_on(command, S.REFUSED, now=at, why=verdict.reason, failure_reason="refused_by_device")
         audit.record(
             actor=audit.Actor(audit.Kind.DEVICE, str(command.device_id), str(command.device)),
             verb="command.replied", target=command, platform=command.platform, cause_id=command.cause_id, at=at,
@@ -163,34 +189,51 @@ def _settle_reply(command: Command, verdict: ReplyVerdict, *, at: datetime) -> N
 
 def sweep_commands(*, now: datetime) -> int:
     """Settle what time has decided; the number of commands moved. Any process may run it at any time."""
-    moved = 0
-    late = Command.objects.filter(state=S.REQUESTED, expires_at__lte=now)
-    for command in late[:500]:
-        moved += _move(command, S.EXPIRED, now=now, why="lane was busy", failure_reason="expired")
-    silent = Command.objects.filter(state__in=[S.SENT, S.DELIVERED], verify_until__lte=now)
-    for command in silent[:500]:
-        moved += _move(command, S.UNVERIFIED, now=now, why="no proof in time", failure_reason="no_proof")
-    for command in Command.objects.filter(state=S.UNKNOWN, quarantine_until__lte=now)[:500]:
-        moved += _move(
-            command, S.NEEDS_OPERATOR, now=now, why="no evidence", failure_reason=command.failure_reason
-        )
-    moved += _sweep_replied(now=now)
-    for device_id in (
-        Command.objects.filter(state=S.REQUESTED).values_list("device_id", flat=True).distinct()[:500]
-    ):
-        moved += dispatch_waiting(device_id=device_id, now=now) is not None
-    return moved
+    known = Command.objects.select_related("target").order_by("state_changed_at")
+    due = [
+        (known.filter(state=S.REQUESTED, expires_at__lte=now), _expire),
+        (known.filter(state__in=[S.SENT, S.DELIVERED], verify_until__lte=now), _give_up),
+        (known.filter(state=S.UNKNOWN, quarantine_until__lte=now), _call_operator),
+        # a repair asked for by a person has no case behind it: its target decides at the deadline
+        (
+            known.filter(state=S.REPLIED, case_id=None, target__isnull=False, verify_until__lte=now),
+            _look_at_target,
+        ),
+    ]
+    moved = sum(_safely(settle, command, now=now) for rows, settle in due for command in list(rows[:SWEEP]))
+    waiting = Command.objects.filter(state=S.REQUESTED).order_by().values_list("device_id", flat=True)
+    return moved + sum(_safely(_send_on, key, now=now) for key in list(waiting.distinct()[:SWEEP]))
 
 
-def _sweep_replied(*, now: datetime) -> int:
-    """A repair asked for by a person has no case behind it: its target decides at the deadline."""
-    moved = 0
-    waiting = Command.objects.filter(
-        state=S.REPLIED, case_id=None, target__isnull=False, verify_until__lte=now
-    )
-    for command in waiting.select_related("target")[:500]:
-        since, sent = command.target.state_since, command.sent_at
-        is_later = since is not None and sent is not None and since > sent
-        back = command.target.state == DeviceState.ONLINE and is_later
-        moved += _move(command, S.VERIFIED if back else S.UNVERIFIED, now=now, why="target at the deadline")
-    return moved
+def _safely(settle: Callable[..., bool], subject: Any, *, now: datetime) -> bool:
+    """One poisonous command must not stop the others."""
+    try:
+        with transaction.atomic():
+            return settle(subject, now=now)
+    except Exception:
+        logger.exception("sweep failed step=%s subject=%s", settle.__name__, getattr(subject, "pk", subject))
+        return False
+
+
+def _expire(command: Command, *, now: datetime) -> bool:
+    return move_on(command, S.EXPIRED, now=now, why="lane was busy", failure_reason="expired")
+
+
+def _give_up(command: Command, *, now: datetime) -> bool:
+    return move_on(command, S.UNVERIFIED, now=now, why="no proof in time", failure_reason="no_proof")
+
+
+def _call_operator(command: Command, *, now: datetime) -> bool:
+    return move_on(command, S.NEEDS_OPERATOR, now=now, why="no evidence")
+
+
+def _look_at_target(command: Command, *, now: datetime) -> bool:
+    target = command.target
+    assert target is not None and command.sent_at is not None  # noqa: S101, PT018  the sweep asked for them
+    came_back = target.state_since is not None and target.state_since > command.sent_at
+    back = target.state == DeviceState.ONLINE and came_back
+    return move_on(command, S.VERIFIED if back else S.UNVERIFIED, now=now, why="target at the deadline")
+
+
+def _send_on(device_id: int, *, now: datetime) -> bool:
+    return dispatch_waiting(device_id=device_id, now=now) is not None
