@@ -1,5 +1,6 @@
 """Exporters and their targets."""
 
+import math
 from datetime import timedelta
 
 from django.conf import settings
@@ -80,6 +81,12 @@ class Exporter(models.Model):
             raise ValidationError(
                 {"kind": _("Unknown kind of exporter. Known: %(known)s.") % {"known": known}}
             )
+        for name in ("interval_s", "timeout_s", "concurrency"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float):
+                return  # its field has said so already
+            if not math.isfinite(value):
+                raise ValidationError({name: _("Enter a number of seconds.")})
         try:
             check_settings(
                 self.poll_settings, needs_secret="secret" in backend("EXPORTERS", self.kind).secret_fields

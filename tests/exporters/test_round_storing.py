@@ -1,0 +1,354 @@
+"""A round in the tables: what is seen is kept, what nobody could say is UNKNOWN, never offline."""
+
+import gzip
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from devices.models import Device
+from exporters.errors import UPSTREAM_REASONS, Reason
+from exporters.models import Exporter, ExporterTarget, FoundDevice, PollRound, Snapshot
+from exporters.ports import Observation, RoundResult, Status, Target
+from exporters.rounds import failed_round
+from exporters.selectors import served
+from exporters.services import add_targets, claim_due, store_round
+from exporters.services.rounds import KEEP_ROUNDS
+from exporters.serving import exposition_of
+from exporters.signals import round_finished
+from tests.factories import make_device, make_exporter, make_target
+
+pytestmark = [pytest.mark.django_db, pytest.mark.databases]
+
+START = datetime(2100, 3, 3, 12, 0, tzinfo=UTC)  # after whatever the tables stamp themselves
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+def make_fleet(platform, count=3, **fields):
+    """An exporter with ``count`` targets that were there long before."""
+    exporter = make_exporter(platform, **fields)
+    for _number in range(count):
+        make_target(exporter, make_device(platform))
+    return exporter
+
+
+def ids_of(exporter):
+    return list(exporter.targets.order_by("pk").values_list("external_id", flat=True))
+
+
+def answer(exporter, *words, **over):
+    """A round that says ``words`` of the targets: a status, a reason, or an Observation with facts."""
+    observations = [
+        word
+        if isinstance(word, Observation)
+        else Observation(key, Status(word))
+        if word in ("online", "offline")
+        else Observation(key, Status.UNKNOWN, reason=Reason(word))
+        for key, word in zip(ids_of(exporter), words, strict=False)
+    ]
+    errors = Counter(str(one.reason) for one in observations if one.reason)
+    return replace(RoundResult(tuple(observations), (), errors, True, "", True, 0.25), **over)
+
+
+def store(exporter, result, at=START, **over):
+    return store_round(
+        exporter_id=exporter.pk, result=result, started_at=at, finished_at=at + timedelta(seconds=1), **over
+    )
+
+
+def states(exporter):
+    return list(exporter.targets.order_by("pk").values_list("device__state", flat=True))
+
+
+def text_of(exporter, now=START):
+    return exposition_of(
+        served(Exporter.objects.filter(pk=exporter.pk)), now=now, openmetrics=False, compressed=False
+    ).decode()
+
+
+def test_a_good_round_reaches_every_table(north):
+    exporter = make_fleet(north, 2)
+    first = ids_of(exporter)[0]
+    facts = {"name": "Касса", "ip": "10.0.0.7", "last_online_at": START}
+
+    stored = store(exporter, answer(exporter, Observation(first, Status.ONLINE, facts), "offline"))
+
+    exporter.refresh_from_db()
+    device = Device.objects.get(mac=first)
+    target = exporter.targets.get(external_id=first)
+    assert states(exporter) == ["online", "offline"]
+    assert (device.observed_at, device.state_source) == (START, f"exporter:{exporter.pk}")
+    assert device.facts == {"name": "Касса", "ip": "10.0.0.7"}
+    assert (target.status, target.stated, target.observed_at, target.status_since) == (
+        "online", "online", START, START,
+    )  # fmt: skip
+    assert target.facts == {"name": "Касса", "ip": "10.0.0.7", "last_online_at": START.isoformat()}
+    assert (exporter.is_up, exporter.suspect_reason, exporter.last_error) == (True, "", "")
+    assert exporter.last_round_at == exporter.last_success_at == exporter.up_since == stored.finished_at
+    assert (stored.targets, stored.online, stored.offline, stored.unknown) == (2, 1, 1, 0)
+    assert (
+        f'device_status{{platform_id="{north.pk}",exporter_id="{exporter.pk}",mac="{first}"}} 1'
+        in text_of(exporter)
+    )
+
+
+@pytest.mark.parametrize("reason", sorted(UPSTREAM_REASONS))
+def test_a_failed_round_makes_everybody_unknown_and_nobody_offline(north, reason):
+    exporter = make_fleet(north, 3)
+    store(exporter, answer(exporter, "online", "offline", "online"))
+    later = START + timedelta(seconds=30)
+
+    store(
+        exporter, answer(exporter, reason, reason, reason, upstream_ok=False, upstream_reason=reason), later
+    )
+
+    exporter.refresh_from_db()
+    targets = list(exporter.targets.order_by("pk"))
+    assert states(exporter) == ["unknown"] * 3
+    assert [target.stated for target in targets] == ["online", "offline", "online"]
+    assert {target.observed_at for target in targets} == {START}
+    assert {target.reason for target in targets} == {reason}
+    assert set(Device.objects.values_list("observed_at", flat=True)) == {START}
+    assert (exporter.is_up, exporter.last_error, exporter.up_since) == (False, reason, None)
+    assert exporter.last_success_at == START + timedelta(seconds=1)
+    assert "device_status{" not in text_of(exporter, later)
+    assert text_of(exporter, later).count("device_info{") == 3
+
+
+def test_a_missing_answer_makes_only_its_own_device_unknown(north):
+    exporter = make_fleet(north, 3)
+
+    store(exporter, answer(exporter, "online", "timeout", "offline"))
+
+    assert states(exporter) == ["online", "unknown", "offline"]
+
+
+def test_facts_and_names_survive_an_outage(north):
+    exporter = make_fleet(north, 1)
+    (key,) = ids_of(exporter)
+    store(exporter, answer(exporter, Observation(key, Status.ONLINE, {"name": "Касса", "outip": "1.2.3.4"})))
+
+    store(exporter, answer(exporter, "timeout", upstream_ok=False, upstream_reason="timeout"))
+
+    assert f'mac="{key}",name="Касса",ip="",outip="1.2.3.4"}} 1' in text_of(exporter)
+
+
+def test_a_device_without_a_name_in_the_cms_bears_ours(north):
+    exporter = make_exporter(north)
+    make_target(exporter, make_device(north, name="Витрина «Юг»"))
+
+    store(exporter, answer(exporter, "online"))
+
+    assert 'name="Витрина «Юг»"' in text_of(exporter)
+
+
+def test_half_a_list_puts_the_cms_in_doubt(north):
+    exporter = make_fleet(north, 4)
+    store(exporter, answer(exporter, *["online"] * 4))
+
+    store(
+        exporter, answer(exporter, "online", "offline", "no_data", "no_data"), START + timedelta(seconds=30)
+    )
+
+    exporter.refresh_from_db()
+    assert (exporter.is_up, exporter.suspect_reason) == (True, "half_missing")
+    assert exporter.last_success_at == START + timedelta(seconds=1)
+    assert exporter.up_since is None
+    assert states(exporter) == ["online", "offline", "unknown", "unknown"]
+    assert f'remosa_exporter_up{{platform_id="{north.pk}",exporter_id="{exporter.pk}"}} 0' in text_of(
+        exporter
+    )
+
+
+def test_a_lasting_outage_does_not_become_plausible(north):
+    exporter = make_fleet(north, 4)
+    store(exporter, answer(exporter, *["online"] * 4))
+    for number in range(1, 4):
+        store(exporter, answer(exporter, *["no_data"] * 4), START + timedelta(seconds=30 * number))
+
+        exporter.refresh_from_db()
+        assert exporter.suspect_reason == "empty_answer"
+
+
+def test_recovery_is_up_since_its_first_good_round(north):
+    exporter = make_fleet(north, 2)
+    for number, words in enumerate((["timeout"] * 2, ["online"] * 2, ["online"] * 2)):
+        store(exporter, answer(exporter, *words), START + timedelta(seconds=30 * number))
+
+    exporter.refresh_from_db()
+    assert exporter.up_since == START + timedelta(seconds=31)
+
+
+def test_a_target_deleted_in_mid_round_stays_deleted(north):
+    exporter = make_fleet(north, 3)
+    result = answer(exporter, "online", "online", "online")
+    gone = exporter.targets.order_by("pk").first()
+    gone.delete()
+
+    stored = store(exporter, result)
+
+    assert stored.targets == 2
+    assert not ExporterTarget.objects.filter(external_id=gone.external_id).exists()
+    assert gone.external_id not in text_of(exporter)
+    assert Device.objects.get(mac=gone.external_id).state == "unknown"
+
+
+def test_a_target_added_in_mid_round_waits_for_the_next(north):
+    exporter = make_fleet(north, 1)
+    result = answer(exporter, "online")
+    begun = datetime.now(UTC)
+    add_targets(exporter=exporter, lines="02:00:00:00:00:01\n02:00:00:00:00:02")
+
+    stored = store(exporter, result, at=begun)
+
+    exporter.refresh_from_db()
+    assert (stored.targets, stored.unknown, exporter.suspect_reason) == (1, 0, "")
+    assert set(exporter.targets.values_list("reason", flat=True)) == {""}
+
+
+def test_a_device_out_of_service_is_left_out(north):
+    exporter = make_fleet(north, 2)
+    result = answer(exporter, "online", "online")
+    Device.objects.filter(mac=ids_of(exporter)[0]).update(is_active=False)
+
+    assert store(exporter, result).targets == 1
+
+
+def test_a_round_of_an_exporter_that_is_gone_is_dropped(north):
+    exporter = make_fleet(north, 1)
+    result = answer(exporter, "online")
+    Exporter.objects.all().delete()
+
+    assert store(exporter, result) is None
+
+
+def test_a_poller_that_lost_its_lease_stores_nothing(north):
+    exporter = make_fleet(north, 1)
+    claim_due(owner="slow", now=START, lease=timedelta(seconds=10), limit=1)
+    claim_due(owner="quick", now=START + timedelta(seconds=11), lease=timedelta(seconds=10), limit=1)
+
+    late = store(exporter, answer(exporter, "offline"), owner="slow")
+    right = store(exporter, answer(exporter, "online"), owner="quick")
+    twice = store(exporter, answer(exporter, "offline"), owner="quick")
+
+    assert (late, right is not None, twice) == (None, True, None)
+    assert states(exporter) == ["online"]
+    assert PollRound.objects.count() == 1
+
+
+def test_the_lease_ends_with_the_round_and_poll_now_is_not_forgotten(north):
+    exporter = make_fleet(north, 1, interval_s=600)
+    claim_due(owner="me", now=START, lease=timedelta(seconds=30), limit=1)
+    Exporter.objects.update(next_poll_at=START + timedelta(seconds=2))  # somebody presses "poll now"
+
+    store(exporter, answer(exporter, "online"), owner="me")
+
+    exporter.refresh_from_db()
+    assert (exporter.lease_owner, exporter.lease_until) == ("", None)
+    assert Exporter.objects.due(START + timedelta(seconds=3)).exists()
+
+
+def test_a_sentence_about_the_settings_is_kept_for_people(north):
+    exporter = make_fleet(north, 2)
+    result = failed_round([Target(key) for key in ids_of(exporter)], Reason.BAD_SETTINGS, duration_s=0.0)
+
+    store(exporter, result, note="Enter the token.")
+
+    exporter.refresh_from_db()
+    assert (exporter.is_up, exporter.last_error) == (False, "Enter the token.")
+    assert exporter.snapshot.errors_total == {"bad_settings": 1}
+
+
+def test_errors_are_counted_for_ever_and_the_version_changes(north):
+    exporter = make_fleet(north, 3)
+    versions = set()
+    for number in range(3):
+        store(exporter, answer(exporter, "online", "online", "timeout"), START + timedelta(seconds=number))
+        versions.add(Snapshot.objects.get().version)
+
+    assert Snapshot.objects.get().errors_total == {"timeout": 3}
+    assert len(versions) == 3
+    assert "errors_total{" in text_of(exporter)
+
+
+def test_the_bell_rings_once_after_the_commit(north, django_capture_on_commit_callbacks):
+    exporter, heard = make_fleet(north, 1), []
+
+    def listen(sender, *, exporter_id, **kwargs):
+        heard.append(exporter_id)
+
+    round_finished.connect(listen)
+    try:
+        with django_capture_on_commit_callbacks(execute=True):
+            store(exporter, answer(exporter, "online"))
+            assert heard == []
+    finally:
+        round_finished.disconnect(listen)
+
+    assert heard == [exporter.pk]
+
+
+def test_a_device_that_another_cms_answers_for_is_not_unknown(north):
+    one, two = make_exporter(north, interval_s=30), make_exporter(north, interval_s=30)
+    device = make_device(north)
+    make_target(one, device)
+    make_target(two, device)
+    store(one, answer(one, "online"))
+
+    store(two, answer(two, "timeout"), START + timedelta(seconds=20))
+    still = Device.objects.get(pk=device.pk).state
+    store(two, answer(two, "timeout"), START + timedelta(seconds=200))
+
+    assert (still, Device.objects.get(pk=device.pk).state) == ("online", "unknown")
+
+
+def test_found_devices_wait_until_they_are_added_or_gone(north):
+    exporter = make_fleet(north, 2)
+    taken = ids_of(exporter)[0]
+
+    store(exporter, answer(exporter, "online", "online", found=(Target("7", "Вход"), Target(taken, "x"))))
+    store(exporter, answer(exporter, "online", "online", found=(Target("7", "Вход 2"), Target("8"))))
+    seen = list(exporter.found.order_by("external_id").values_list("external_id", "name"))
+    store(exporter, answer(exporter, "timeout", "timeout", complete=False))
+    after_outage = exporter.found.count()
+    store(exporter, answer(exporter, "online", "online", found=(Target("8"),)))
+
+    assert seen == [("7", "Вход 2"), ("8", "")]
+    assert after_outage == 2
+    assert [found.external_id for found in FoundDevice.objects.all()] == ["8"]
+
+
+def test_old_rounds_are_pruned(north):
+    exporter = make_fleet(north, 1, interval_s=10)
+    for moment in (START - timedelta(seconds=10 * KEEP_ROUNDS + 5), START - timedelta(seconds=60), START):
+        store(exporter, answer(exporter, "online"), moment)
+
+    assert [row.started_at for row in PollRound.objects.order_by("started_at")] == [
+        START - timedelta(seconds=60), START,
+    ]  # fmt: skip
+
+
+def test_a_steady_round_costs_the_same_statements_for_any_number_of_targets(
+    north, django_assert_max_num_queries
+):
+    type(north).objects.update(device_limit=1000)
+    north.refresh_from_db()
+    exporter = make_fleet(north, 60)
+    store(exporter, answer(exporter, *["online"] * 60))
+
+    with django_assert_max_num_queries(22):
+        store(exporter, answer(exporter, *["online"] * 60), START + timedelta(seconds=30))
+
+    assert set(exporter.targets.values_list("observed_at", flat=True)) == {START + timedelta(seconds=30)}
+    assert set(Device.objects.values_list("observed_at", flat=True)) == {START + timedelta(seconds=30)}
+
+
+def test_the_served_body_is_compressed_once(north):
+    exporter = make_fleet(north, 3)
+    store(exporter, answer(exporter, "online", "offline", "timeout"))
+    rows = served(Exporter.objects.filter(pk=exporter.pk))
+
+    compressed = exposition_of(rows, now=START, openmetrics=False, compressed=True)
+
+    assert gzip.decompress(compressed).decode() == text_of(exporter)
