@@ -1,12 +1,78 @@
-"""Paths of the API."""
+"""Paths of the API: the one place that names every resource."""
 
-from django.urls import path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from typing import Any
+
+from django.urls import include, path, re_path
+from django.utils.translation import gettext as _
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from rest_framework import exceptions
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.routers import APIRootView, DefaultRouter
+from rest_framework.views import APIView
 from rest_framework_simplejwt.views import TokenObtainPairView, TokenRefreshView
+
+from automation.api import CasesView, JobsView
+from devices.api import CommandsView, CommandTemplatesView, DevicesView, PowerLinksView, SitesView
+from exporters.api import ExporterMacsView, ExportersView
+from platforms.api.permissions import SignedIn
+from platforms.api.views import AuditView, MembersView, PlatformsView, TokensView
+from sms.api import GatewaysView, InboundSmsView, SmsView
+
+
+class RootView(APIRootView):
+    """The resources of the API, for people who look around in a browser."""
+
+    permission_classes = [SignedIn]
+
+
+class Router(DefaultRouter):
+    """JSON only, so no suffixes; one root for signed-in people."""
+
+    include_format_suffixes = False
+    APIRootView = RootView
+
+
+class UnknownPath(APIView):
+    """Whatever else begins with /api/: a 404 in the one error shape."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+    schema = None
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        raise exceptions.NotFound(
+            _("There is no such path. Paths of the API end with “/”; /api/docs/ lists them.")
+        )
+
+
+router = Router()
+router.register("platforms", PlatformsView, basename="platform")
+router.register("members", MembersView, basename="member")
+router.register("sites", SitesView, basename="site")
+router.register("devices", DevicesView, basename="device")
+router.register("device-links", PowerLinksView, basename="device-link")
+router.register("command-templates", CommandTemplatesView, basename="command-template")
+router.register("commands", CommandsView, basename="command")
+router.register("gateways", GatewaysView, basename="gateway")
+router.register(
+    "sms/inbound", InboundSmsView, basename="sms-inbound"
+)  # before "sms", whose numbers it would be
+router.register("sms", SmsView, basename="sms")
+router.register("exporters", ExportersView, basename="exporter")
+router.register("jobs", JobsView, basename="job")
+router.register("cases", CasesView, basename="case")
+router.register("audit", AuditView, basename="audit")
+router.register("tokens", TokensView, basename="token")
+
+macs = ExporterMacsView.as_view({"get": "list", "post": "add", "delete": "remove"})
 
 urlpatterns = [
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("v1/auth/token/", TokenObtainPairView.as_view(), name="token"),
     path("v1/auth/token/refresh/", TokenRefreshView.as_view(), name="token-refresh"),
+    path("v1/exporter-macs/", macs, name="exporter-macs"),
+    path("v1/", include(router.urls)),
+    re_path(r"^.*$", UnknownPath.as_view(), name="api-unknown"),
 ]

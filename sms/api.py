@@ -7,9 +7,9 @@ from django.utils.translation import gettext as _
 from rest_framework import serializers
 from rest_framework.request import Request
 
-from platforms.access import platforms_of
 from platforms.api.base import Changes, Creates, Deletes, PlatformViewSet, Reads
 from platforms.api.errors import Invalid
+from platforms.api.scope import platforms_held
 from platforms.api.serializers import ObjectField, PlatformSerializer
 from platforms.roles import Perm
 from sms.models import Gateway, InboundSms, SmsEvent, SmsMessage
@@ -62,10 +62,7 @@ def may_manage(request: Request | None, row: Gateway) -> bool:
         return False
     if row.platform_id is None:
         return bool(request.user.is_superuser)
-    if not hasattr(request, "_managed_platforms"):
-        held = platforms_of(request.user, Perm.MANAGE_PLATFORM).values_list("pk", flat=True)
-        request._managed_platforms = frozenset(held)
-    return row.platform_id in request._managed_platforms
+    return row.platform_id in platforms_held(request, Perm.MANAGE_PLATFORM)
 
 
 class GatewaysView(Reads, Creates, Changes, Deletes, PlatformViewSet):
@@ -75,7 +72,12 @@ class GatewaysView(Reads, Creates, Changes, Deletes, PlatformViewSet):
     serializer_class = GatewaySerializer
     write_perm = Perm.MANAGE_PLATFORM
     related = ("platform",)
-    filterset_fields = {"platform": ["exact"], "kind": ["exact"], "is_enabled": ["exact"], "breaker": ["exact"]}
+    filterset_fields = {
+        "platform": ["exact"],
+        "kind": ["exact"],
+        "is_enabled": ["exact"],
+        "breaker": ["exact"],
+    }
     search_fields = ("name",)
     ordering_fields = ("priority", "name")
     ordering = ("priority", "pk")

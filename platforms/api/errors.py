@@ -1,15 +1,20 @@
 """One error shape: ``{"error": {"code", "message", "fields": {}}}``."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.core.exceptions import ValidationError as DjangoValidationError
+from django.db import IntegrityError
+from django.db.models import ProtectedError, RestrictedError
 from django.http import Http404
+from django.utils.translation import gettext as _
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
-from platforms.errors import QuotaExceeded
+from platforms.errors import LastAdmin, QuotaExceeded, RoleTooHigh
+from remosa.lib.lifecycle import IllegalMove
 
 CODES = {
     400: "invalid", 401: "not_signed_in", 403: "forbidden", 404: "not_found", 405: "method_not_allowed",
@@ -18,11 +23,29 @@ CODES = {
 }  # fmt: skip
 
 
+class Invalid(exceptions.APIException):
+    """400 with a sentence of its own, and what to change by field."""
+
+    status_code = 400
+    default_code = "invalid"
+
+    def __init__(self, message: str, fields: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.fields = dict(fields or {})
+
+
 class Conflict(exceptions.APIException):
     """409: the request is fine, the state of things is not."""
 
     status_code = 409
     default_code = "conflict"
+
+
+class TooLarge(exceptions.APIException):
+    """413: the body is longer than it may be."""
+
+    status_code = 413
+    default_code = "too_large"
 
 
 class TooMuch(exceptions.APIException):
@@ -39,20 +62,41 @@ def error_body(code: str, message: str, fields: dict[str, Any] | None = None) ->
 
 def error_response(exc: Exception, context: dict[str, Any]) -> Response | None:
     """Turn what a view raised into the one shape; None (a real 500) for bugs."""
-    if isinstance(exc, DjangoValidationError):
-        detail = exc.message_dict if hasattr(exc, "error_dict") else {"non_field_errors": exc.messages}
-        exc = exceptions.ValidationError(detail)
-    elif isinstance(exc, QuotaExceeded):
-        exc = TooMuch(str(exc))
-    elif isinstance(exc, Http404):
-        exc = exceptions.NotFound()
-    elif isinstance(exc, PermissionDenied):
-        exc = exceptions.PermissionDenied(str(exc) or None)
+    exc = _as_api_error(exc)
     response = exception_handler(exc, context)
     if response is None:
         return None
     response.data = _shape(exc, response)
     return response
+
+
+def _as_api_error(exc: Exception) -> Exception:
+    """What Django, the database or a service raised, in the API's words."""
+    if isinstance(exc, DjangoValidationError):
+        detail = exc.message_dict if hasattr(exc, "error_dict") else {"non_field_errors": exc.messages}
+        return exceptions.ValidationError(detail)
+    if isinstance(exc, QuotaExceeded):
+        sentence = _("The limit of this platform is reached: %(wanted)s wanted, %(left)s left.")
+        return TooMuch(sentence % {"wanted": exc.wanted, "left": exc.left})
+    if isinstance(exc, RoleTooHigh):
+        return exceptions.PermissionDenied(_("Nobody grants or takes a role above their own."))
+    if isinstance(exc, LastAdmin):
+        return Conflict(_("A platform keeps at least one admin. Name another one first."))
+    if isinstance(exc, IllegalMove):
+        return Conflict(str(exc))
+    if isinstance(exc, ProtectedError | RestrictedError):
+        return Conflict(_("Other objects still need this one."))
+    if isinstance(exc, IntegrityError):
+        return Conflict(_("Somebody changed this at the same moment. Read it again and repeat."))
+    if isinstance(exc, Http404):
+        return exceptions.NotFound()
+    if isinstance(exc, PermissionDenied):
+        return exceptions.PermissionDenied(str(exc) or None)
+    if isinstance(exc, RequestDataTooBig):
+        return TooLarge(_("The body is too large."))
+    if isinstance(exc, SuspiciousOperation):
+        return Invalid(_("This request cannot be read."))
+    return exc
 
 
 def _shape(exc: Exception, response: Response) -> dict[str, Any]:
@@ -61,7 +105,11 @@ def _shape(exc: Exception, response: Response) -> dict[str, Any]:
     if isinstance(exc, exceptions.ValidationError):
         fields = detail if isinstance(detail, dict) else {"non_field_errors": detail}
         return error_body(code, _first(fields), fields)
-    own = getattr(exc, "default_code", None) if isinstance(exc, Conflict | TooMuch) else None
+    if isinstance(exc, Invalid):
+        return error_body(code, str(detail), exc.fields)
+    if isinstance(detail, dict):  # simplejwt
+        return error_body(code, str(detail.get("detail", "")))
+    own = exc.default_code if isinstance(exc, Conflict | TooMuch) else None
     return error_body(own or code, str(detail))
 
 

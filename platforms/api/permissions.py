@@ -26,6 +26,19 @@ class SignedIn(BasePermission):
         return bool(request.user and request.user.is_authenticated)
 
 
-def writable_platforms(request: Request, perm: str) -> Any:
-    """The platforms on which the caller holds ``perm``."""
-    return platforms_of(request.user, perm)
+class HoldsPerm(BasePermission):
+    """Whoever changes something holds the view's permission for it: somewhere at all, then on this very object.
+
+    The object was found through ``visible_to`` before, so a refusal here (403) tells nothing that the
+    caller could not read anyway.
+    """
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        if request.method in SAFE_METHODS or view.action is None:  # None: 405 is the better answer
+            return True
+        return platforms_of(request.user, view.perm_needed()).exists()
+
+    def has_object_permission(self, request: Request, view: Any, row: Any) -> bool:
+        if request.method in SAFE_METHODS:
+            return True
+        return view.may_change(row)

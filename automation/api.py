@@ -1,0 +1,255 @@
+"""REST resources of ``automation``: jobs, and cases with what people may do to them."""
+
+from typing import Any, ClassVar
+
+from django.db import models
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.decorators import action
+from rest_framework.exceptions import PermissionDenied
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from automation.models import ActionRun, Case, CaseEvent, CaseStep, GuardRefusal, Job, JobRun, JobState
+from automation.services.cases import acknowledge, cancel_case, repair_now
+from devices.errors import CommandForbidden
+from platforms.access import may
+from platforms.api import writing
+from platforms.api.base import Changes, Creates, Deletes, PlatformViewSet, Reads
+from platforms.api.errors import Conflict
+from platforms.api.scope import platforms_held
+from platforms.api.serializers import (
+    LabelsField,
+    ObjectField,
+    PlainCharField,
+    PlatformSerializer,
+)
+from platforms.roles import Perm
+from remosa.lib.clock import utcnow
+
+# --- jobs ----------------------------------------------------------------------------------------
+
+
+class JobSerializer(PlatformSerializer):
+    """A job. ``version`` grows with each change; what was decided under an older one is asked again."""
+
+    labels = LabelsField(required=False)
+    params = ObjectField(required=False)
+
+    class Meta:
+        model = Job
+        fields = [
+            "id", "platform", "name", "is_enabled", "mode", "source", "exporter", "site", "labels", "devices", "promql",
+            "operator", "threshold", "hold_s", "fresh_samples", "evidence_max_age_s", "template_key", "params",
+            "max_attempts", "cooldown_s", "max_actions_per_day", "max_actions_per_week", "patience_s", "verify_s",
+            "stable_s", "may_darken_others", "version", "evaluated_at", "broken_reason", "created_at",
+        ]  # fmt: skip
+        read_only_fields = ["version", "evaluated_at", "broken_reason", "created_at"]
+        extra_kwargs = {
+            "devices": {"required": False},
+            "evidence_max_age_s": {"max_value": 86400},
+            "promql": {"max_length": 4000},
+        }
+
+    def validate(self, values: dict[str, Any]) -> dict[str, Any]:
+        platform = self.instance.platform if self.instance is not None else values["platform"]
+        if any(device.platform_id != platform.pk for device in values.get("devices", ())):
+            raise serializers.ValidationError({"devices": [_("All devices must be of the job's platform.")]})
+        return values
+
+
+class JobsView(Reads, Creates, Changes, Deletes, PlatformViewSet):
+    """Jobs: a set of devices, a condition, guards and an action."""
+
+    model = Job
+    serializer_class = JobSerializer
+    related = ("platform",)
+    prefetched = ("devices",)
+    filterset_fields = {
+        "platform": ["exact"], "mode": ["exact"], "is_enabled": ["exact"], "source": ["exact"], "exporter": ["exact"],
+        "site": ["exact"],
+    }  # fmt: skip
+    search_fields = ("name",)
+    ordering_fields = ("name", "evaluated_at", "created_at")
+    ordering = ("platform", "name", "pk")
+    goes_along = (JobRun, JobState, Job.devices.through)
+
+    def change_row(self, row: Job, values: dict[str, Any]) -> Job:
+        by = self.request.user
+        return writing.change(row, values, by=by, platform=row.platform, version=models.F("version") + 1)
+
+
+# --- cases ---------------------------------------------------------------------------------------
+
+
+class CaseSerializer(PlatformSerializer):
+    """An incident as it stands."""
+
+    redacted_fields = ("title", "evidence")
+    evidence = serializers.JSONField(read_only=True)
+
+    class Meta:
+        model = Case
+        fields = [
+            "id", "platform", "kind", "title", "device", "parent", "job", "mode", "state", "state_changed_at",
+            "opened_at", "down_since", "back_since", "closed_at", "outcome", "evidence", "attempts", "deadline_at",
+            "cause_id", "acknowledged_by", "acknowledged_at",
+        ]  # fmt: skip
+        read_only_fields = fields
+
+
+class CaseStepSerializer(serializers.ModelSerializer):
+    """One move of a case."""
+
+    reason = serializers.CharField(source="why", read_only=True)
+
+    class Meta:
+        model = CaseStep
+        fields = ["at", "reason", "by"]
+        read_only_fields = fields
+
+    def get_fields(self) -> dict[str, serializers.Field]:
+        steps = {  # ``from`` is a word of Python
+            "from": serializers.CharField(source="from_state", read_only=True),
+            "to": serializers.CharField(source="to_state", read_only=True),
+        }
+        return steps | super().get_fields()
+
+
+class CaseEventSerializer(serializers.ModelSerializer):
+    """A line of the timeline: a word and its facts."""
+
+    data = serializers.JSONField(read_only=True)
+
+    class Meta:
+        model = CaseEvent
+        fields = ["at", "kind", "data", "by"]
+        read_only_fields = fields
+
+
+class ActionRunSerializer(serializers.ModelSerializer):
+    """One attempt, and the command that it became."""
+
+    class Meta:
+        model = ActionRun
+        fields = ["attempt", "state", "command", "planned_at", "reason"]
+        read_only_fields = fields
+
+
+class RefusalSerializer(serializers.ModelSerializer):
+    """Why an attempt did not happen, and when that lifts."""
+
+    data = serializers.JSONField(read_only=True)
+
+    class Meta:
+        model = GuardRefusal
+        fields = ["attempt", "guard", "reason", "data", "lifts_at", "first_at", "last_at", "times"]
+        read_only_fields = fields
+
+
+class CaseDetailSerializer(CaseSerializer):
+    """An incident with its whole story."""
+
+    redacted_fields = (*CaseSerializer.redacted_fields, "events", "refusals")
+    steps = CaseStepSerializer(many=True, read_only=True)
+    events = CaseEventSerializer(many=True, read_only=True)
+    runs = ActionRunSerializer(many=True, read_only=True)
+    refusals = RefusalSerializer(many=True, read_only=True)
+
+    class Meta(CaseSerializer.Meta):
+        fields = [*CaseSerializer.Meta.fields, "steps", "events", "runs", "refusals"]
+        read_only_fields = fields
+
+    def to_representation(self, row: Case) -> dict[str, Any]:
+        """Whoever does not see every device reads no names of neighbours."""
+        shown = super().to_representation(row)
+        request = self.context.get("request")
+        whole = platforms_held(request, Perm.SEE_ALL)
+        if row.platform_id in whole:
+            return shown
+        for line in (*shown["events"], *shown["refusals"]):
+            line["data"] = {key: value for key, value in line["data"].items() if key not in NEIGHBOURS}
+        return shown
+
+
+NEIGHBOURS = frozenset({"players", "group"})  # facts of a case that name other devices than its own
+
+
+class CaseCancelSerializer(serializers.Serializer):
+    """Why it ends without proof."""
+
+    reason = PlainCharField(max_length=300)
+
+
+class CasesView(Reads, PlatformViewSet):
+    """Incidents: evidence, attempts, refusals, proof. People take them over, ask for a repair, or end them."""
+
+    model = Case
+    serializer_class = CaseSerializer
+    write_perm = Perm.CONTROL
+    write_scope: ClassVar[str | None] = "command"
+    related = ("platform",)
+    filterset_fields = {
+        "platform": ["exact"], "device": ["exact"], "job": ["exact"], "parent": ["exact"], "kind": ["exact"],
+        "state": ["exact", "in"], "cause_id": ["exact"], "opened_at": ["gte", "lte"],
+    }  # fmt: skip
+    ordering_fields = ("opened_at", "state_changed_at")
+    ordering = ("-opened_at", "pk")
+
+    def get_serializer_class(self) -> type[serializers.BaseSerializer]:
+        return CaseSerializer if self.action == "list" else CaseDetailSerializer
+
+    def may_change(self, row: Case) -> bool:
+        """Rights on the platform; who sees only single devices must own this one, or share it as more than a reader."""
+        user = self.request.user
+        if not may(user, self.perm_needed(), row.platform_id):
+            return False
+        if may(user, Perm.SEE_ALL, row.platform_id):
+            return True
+        device = row.device
+        if device is None:
+            return False
+        return (
+            device.owner_id == user.pk
+            or device.shares.filter(user=user, level__in=["owner", "admin"]).exists()
+        )
+
+    @extend_schema(request=None, responses={200: CaseDetailSerializer})
+    @action(detail=True, methods=["post"])
+    def acknowledge(self, request: Request, pk: str | None = None) -> Response:
+        """Take the case: "mine"."""
+        case = self.get_object()
+        if not acknowledge(case, by=request.user, now=utcnow()):
+            raise Conflict(_("Somebody has this case already, or it has ended."))
+        return self._shown(case)
+
+    @extend_schema(request=None, responses={200: CaseDetailSerializer})
+    @action(detail=True, methods=["post"])
+    def repair(self, request: Request, pk: str | None = None) -> Response:
+        """The next attempt now. Guards still object; 409 says which."""
+        case = self.get_object()
+        now = utcnow()
+        try:
+            started = repair_now(case, by=request.user, now=now)
+        except CommandForbidden as exc:
+            raise PermissionDenied(str(exc)) from exc
+        if not started:
+            refusal = GuardRefusal.objects.filter(case=case, last_at=now).first()
+            reason = f"{refusal.guard}: {refusal.reason}" if refusal else case.state
+            raise Conflict(_("No repair was started (%(reason)s).") % {"reason": reason})
+        return self._shown(case)
+
+    @extend_schema(request=CaseCancelSerializer, responses={200: CaseDetailSerializer})
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, pk: str | None = None) -> Response:
+        """End the case without proof; what is queued for it does not leave."""
+        case = self.get_object()
+        asked = CaseCancelSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        if not cancel_case(case, by=request.user, reason=asked.validated_data["reason"], now=utcnow()):
+            raise Conflict(_("This case has ended already."))
+        return self._shown(case)
+
+    def _shown(self, case: Case) -> Response:
+        return Response(self.get_serializer(self.get_queryset().get(pk=case.pk)).data)

@@ -1,0 +1,6 @@
+"""REST resources of ``devices``: what is out there, and what was asked of it."""
+
+from devices.api.commands import CommandsView, CommandTemplatesView
+from devices.api.inventory import DevicesView, PowerLinksView, SitesView
+
+__all__ = ["CommandTemplatesView", "CommandsView", "DevicesView", "PowerLinksView", "SitesView"]

@@ -1,0 +1,248 @@
+"""The command catalogue, and commands: ask, preview, follow, take back."""
+
+import re
+import uuid
+from typing import Any, ClassVar
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import mixins, serializers, status, viewsets
+from rest_framework.decorators import action
+from rest_framework.exceptions import PermissionDenied
+from rest_framework.filters import OrderingFilter, SearchFilter
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from devices.errors import CommandForbidden, CommandInvalid, IdempotencyConflict
+from devices.models import Command, CommandEvent, CommandTemplate, Device
+from devices.services import cancel_command, may_send, preview, request_command
+from platforms.api.base import PlatformViewSet, Reads
+from platforms.api.errors import Conflict, Invalid
+from platforms.api.filters import KnownParameters, ScopedFilterBackend
+from platforms.api.permissions import SignedIn
+from platforms.api.serializers import ObjectField, PlainCharField, PlatformSerializer, VisibleRelatedField
+from platforms.roles import Perm
+from remosa.lib.clock import utcnow
+
+IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,100}")
+KEY_HEADER = OpenApiParameter(
+    "Idempotency-Key", str, OpenApiParameter.HEADER, required=True,
+    description="1 to 100 printable characters. The same key with the same body is the same command.",
+)  # fmt: skip
+
+
+# --- catalogue -----------------------------------------------------------------------------------
+
+
+class CommandTemplateSerializer(serializers.ModelSerializer):
+    """One command of one model, with its typed parameters."""
+
+    model = serializers.CharField(source="model.code", read_only=True)
+    name = serializers.CharField(read_only=True)
+
+    class Meta:
+        model = CommandTemplate
+        fields = [
+            "id", "model", "key", "category", "name", "name_ru", "name_en", "body", "params", "effect", "power", "line",
+            "min_role", "dangerous", "source",
+        ]  # fmt: skip
+        read_only_fields = fields
+
+
+class CommandTemplatesView(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
+    """What the known models understand. The same for every platform, so it hides nothing."""
+
+    queryset = CommandTemplate.objects.select_related("model")
+    serializer_class = CommandTemplateSerializer
+    permission_classes = [SignedIn]
+    filter_backends = [KnownParameters, ScopedFilterBackend, SearchFilter, OrderingFilter]
+    filterset_fields = {
+        "model__code": ["exact"],
+        "category": ["exact"],
+        "effect": ["exact"],
+        "key": ["exact"],
+    }
+    search_fields = ("key", "name_ru", "name_en")
+    ordering_fields = ("key", "category")
+    ordering = ("model", "category", "key")
+
+
+# --- commands ------------------------------------------------------------------------------------
+
+
+class CommandStepSerializer(serializers.ModelSerializer):
+    """One step of a command's life."""
+
+    reason = serializers.CharField(source="why", read_only=True)
+
+    class Meta:
+        model = CommandEvent
+        fields = ["at", "reason", "by"]
+        read_only_fields = fields
+
+    def get_fields(self) -> dict[str, serializers.Field]:
+        steps = {  # ``from`` is a word of Python
+            "from": serializers.CharField(source="from_state", read_only=True),
+            "to": serializers.CharField(source="to_state", read_only=True),
+        }
+        return steps | super().get_fields()
+
+
+class CommandSerializer(PlatformSerializer):
+    """A command as the outside knows it."""
+
+    redacted_fields = ("params", "text", "reply_text")
+    template = serializers.CharField(source="template.key", read_only=True)
+    params = ObjectField(read_only=True)
+    text = serializers.CharField(source="body", read_only=True)
+    reason = serializers.CharField(source="failure_reason", read_only=True)
+    why = serializers.CharField(source="reason", read_only=True)
+    case = serializers.UUIDField(source="case_id", read_only=True)
+    events = CommandStepSerializer(many=True, read_only=True)
+
+    class Meta:
+        model = Command
+        fields = [
+            "id", "platform", "device", "target", "template", "params", "text", "effect", "state", "reason", "why",
+            "source", "source_ref", "actor", "case", "cause_id", "created_at", "expires_at", "sent_at", "replied_at",
+            "reply_text", "reply_verdict", "events",
+        ]  # fmt: skip
+        read_only_fields = fields
+
+
+class CommandRequestSerializer(serializers.Serializer):
+    """What is asked of which device; ``target`` is the device that it should repair."""
+
+    device = VisibleRelatedField(queryset=Device.objects.all())
+    template = PlainCharField(
+        max_length=64, help_text=gettext_lazy("Key of a template of the device's model.")
+    )
+    params = ObjectField(required=False, default=dict)
+    target = VisibleRelatedField(queryset=Device.objects.all(), required=False, allow_null=True)
+
+    def validate(self, values: dict[str, Any]) -> dict[str, Any]:
+        target = values.get("target")
+        if target is not None and target.platform_id != values["device"].platform_id:
+            raise serializers.ValidationError({"target": [_("Device and target must be of one platform.")]})
+        return values
+
+
+class CommandPreviewSerializer(serializers.Serializer):
+    """The exact text and what it would cost."""
+
+    text = serializers.CharField()
+    segments = serializers.IntegerField()
+    price = serializers.DecimalField(max_digits=10, decimal_places=4)
+    currency = serializers.CharField()
+
+
+class CancelSerializer(serializers.Serializer):
+    """Why it is taken back."""
+
+    reason = PlainCharField(max_length=300, required=False, allow_blank=True, default="")
+
+
+class CommandsView(Reads, PlatformViewSet):
+    """What was asked of devices, and each step of what became of it."""
+
+    model = Command
+    serializer_class = CommandSerializer
+    write_perm = Perm.CONTROL
+    write_scope: ClassVar[str | None] = "command"
+    related = ("template", "device", "platform")
+    prefetched = ("events",)
+    filterset_fields = {
+        "platform": ["exact"], "device": ["exact"], "target": ["exact"], "state": ["exact", "in"],
+        "template__key": ["exact"], "source": ["exact"], "cause_id": ["exact"], "created_at": ["gte", "lte"],
+    }  # fmt: skip
+    ordering_fields = ("created_at",)
+    ordering = ("-created_at", "pk")
+
+    def may_change(self, row: Command) -> bool:
+        return may_send(self.request.user, row.device, row.template)
+
+    @extend_schema(
+        request=CommandRequestSerializer,
+        responses={201: CommandSerializer, 200: CommandSerializer},
+        parameters=[KEY_HEADER],
+    )
+    def create(self, request: Request) -> Response:
+        """Ask for a command: 201 when it is new, 200 when this key asked for it before."""
+        idem_key = f"api:{request.user.pk}:{_idempotency_key(request)}"
+        asked = self._asked(request)
+        elsewhere = Command.objects.filter(idem_key=idem_key).exclude(platform=asked["device"].platform_id)
+        if elsewhere.exists():
+            raise Conflict(_("This idempotency key was already used for another command."))
+        cause_id = uuid.uuid4()
+        try:
+            command = request_command(
+                device=asked["device"], template_key=asked["template"], params=asked["params"],
+                target=asked.get("target"), source=Command.Source.API, idem_key=idem_key, cause_id=cause_id,
+                now=utcnow(), actor=request.user,
+            )  # fmt: skip
+        except CommandForbidden as exc:
+            raise PermissionDenied(str(exc)) from exc
+        except CommandInvalid as exc:
+            raise _invalid(exc) from exc
+        except IdempotencyConflict as exc:
+            raise Conflict(str(exc)) from exc
+        is_new = command.cause_id == cause_id
+        shown = self.get_serializer(self.get_queryset().get(pk=command.pk)).data
+        return Response(shown, status=status.HTTP_201_CREATED if is_new else status.HTTP_200_OK)
+
+    @extend_schema(request=CommandRequestSerializer, responses={200: CommandPreviewSerializer})
+    @action(detail=False, methods=["post"])
+    def preview(self, request: Request) -> Response:
+        """The text and the price of a command; nothing is written."""
+        asked = self._asked(request)
+        try:
+            rendered, quote = preview(
+                device=asked["device"], template_key=asked["template"], params=asked["params"]
+            )
+        except CommandInvalid as exc:
+            raise _invalid(exc) from exc
+        shown = CommandPreviewSerializer(
+            {
+                "text": rendered.body,
+                "segments": quote.segments,
+                "price": quote.price,
+                "currency": quote.currency,
+            }
+        )
+        return Response(shown.data)
+
+    @extend_schema(request=CancelSerializer, responses={200: CommandSerializer})
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, pk: str | None = None) -> Response:
+        """Take a command back; 409 when it is too late for that."""
+        command = self.get_object()
+        asked = CancelSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        if not cancel_command(command, by=request.user, now=utcnow(), reason=asked.validated_data["reason"]):
+            raise Conflict(_("It is too late to take this command back."))
+        return Response(self.get_serializer(self.get_queryset().get(pk=command.pk)).data)
+
+    def _asked(self, request: Request) -> dict[str, Any]:
+        """The body, with every device the caller's own and open to their commands."""
+        asked = CommandRequestSerializer(data=request.data, context=self.get_serializer_context())
+        asked.is_valid(raise_exception=True)
+        self.require(asked.validated_data["device"])
+        return asked.validated_data
+
+
+def _idempotency_key(request: Request) -> str:
+    key = request.headers.get("Idempotency-Key", "")
+    if not IDEMPOTENCY_KEY.fullmatch(key):
+        sentence = _("Send a header Idempotency-Key of 1 to 100 printable characters, new for each command.")
+        raise Invalid(sentence, {"Idempotency-Key": [sentence]})
+    return key
+
+
+def _invalid(exc: CommandInvalid) -> Invalid:
+    """What is wrong with device, template or single parameters."""
+    fields: dict[str, Any] = {
+        name: [sentence] for name, sentence in exc.fields.items() if name in ("device", "template")
+    }
+    params = {name: [sentence] for name, sentence in exc.fields.items() if name not in fields}
+    return Invalid(str(exc), fields | ({"params": params} if params else {}))

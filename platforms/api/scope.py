@@ -1,0 +1,33 @@
+"""Which rows a caller may name or read: a person through ``visible_to``, a machine within its own platform."""
+
+from django.db import models
+from rest_framework.request import Request
+
+from platforms.access import platforms_of
+from platforms.api.authentication import Machine
+from platforms.roles import Perm
+
+
+def visible_rows(model: type[models.Model], request: Request | None) -> models.QuerySet:
+    """The rows of a tenant model that the caller may see; none without a caller."""
+    if request is None:
+        return model._default_manager.none()
+    if isinstance(request.user, Machine):
+        return model._default_manager.of(request.auth.platform)
+    return model._default_manager.visible_to(request.user)
+
+
+def platforms_held(request: Request | None, perm: str) -> frozenset[int]:
+    """The platforms on which the caller holds ``perm``; read once per request, for many rows. No machine holds any."""
+    if request is None or isinstance(request.user, Machine):
+        return frozenset()
+    held: dict[str, frozenset[int]] = request.__dict__.setdefault("_platforms_held", {})
+    if perm not in held:
+        held[perm] = frozenset(platforms_of(request.user, perm).values_list("pk", flat=True))
+    return held[perm]
+
+
+def reads_phones(request: Request | None, platform_id: int | None) -> bool:
+    """Whether the caller reads phone numbers of this platform in full: where they may act, not only look."""
+    is_superadmin = bool(request is not None and request.user and request.user.is_superuser)
+    return is_superadmin or platform_id in platforms_held(request, Perm.CONTROL)

@@ -1,0 +1,269 @@
+"""Resources of ``platforms``: platforms, members, tokens, audit."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers, status
+from rest_framework.exceptions import PermissionDenied
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from platforms import tokens
+from platforms.access import require
+from platforms.api.base import Changes, Creates, Deletes, PlatformViewSet, Reads
+from platforms.api.errors import Conflict
+from platforms.api.scope import reads_phones
+from platforms.api.serializers import PlatformSerializer, VisibleRelatedField
+from platforms.models import ApiToken, AuditEvent, Membership, Platform, User
+from platforms.models.tokens import Scope
+from platforms.roles import Perm, Role
+from platforms.services import create_platform, set_role
+from remosa.lib.clock import utcnow
+
+OWN_SCOPES = (Scope.READ, Scope.COMMAND)  # of a person's token
+MACHINE_SCOPES = (Scope.SCRAPE, Scope.INGEST, Scope.INTAKE, Scope.EDGE)  # of a platform's token
+LONGEST_LIFE = timedelta(days=3660)
+
+
+def is_superadmin(request: Request | None) -> bool:
+    """Whether the caller runs this installation."""
+    return bool(request is not None and request.user and request.user.is_superuser)
+
+
+class PeopleField(VisibleRelatedField):
+    """A person whom the caller knows: somebody of a platform on which they see the members."""
+
+    def get_queryset(self) -> models.QuerySet:
+        request = self.context.get("request")
+        if request is None:
+            return User.objects.none()
+        if request.user.is_superuser:
+            return User.objects.all()
+        known = Membership.objects.visible_to(request.user).values("user")
+        return User.objects.filter(pk__in=known)
+
+
+# --- platforms -----------------------------------------------------------------------------------
+
+
+class PlatformRecordSerializer(PlatformSerializer):
+    """A platform. Name, activity and limits are the superadmin's; an admin sets the rest."""
+
+    SUPERADMIN_ONLY = ("name", "is_active", "device_limit", "sms_limit")
+    create_only = ()
+
+    class Meta:
+        model = Platform
+        fields = [
+            "id", "name", "is_active", "time_zone", "device_limit", "sms_limit", "sms_people_share_ratio", "created_at",
+        ]  # fmt: skip
+        read_only_fields = ["created_at"]
+
+    def get_fields(self) -> dict[str, serializers.Field]:
+        fields = super().get_fields()
+        if self.instance is not None and not is_superadmin(self.context.get("request")):
+            for name in self.SUPERADMIN_ONLY:
+                fields[name].read_only = True
+                fields[name].required = False
+        return fields
+
+
+class PlatformsView(Reads, Creates, Changes, PlatformViewSet):
+    """The caller's platforms."""
+
+    model = Platform
+    serializer_class = PlatformRecordSerializer
+    write_perm = Perm.MANAGE_PLATFORM
+    search_fields = ("name",)
+    filterset_fields = {"is_active": ["exact"]}
+    ordering_fields = ("name", "created_at")
+    ordering = ("name", "pk")
+
+    def create_row(self, values: dict[str, Any]) -> Platform:
+        if not is_superadmin(self.request):
+            raise PermissionDenied(_("Only the superadmin makes platforms."))
+        return create_platform(by=self.request.user, **values)
+
+    def platform_of(self, row: Platform) -> Platform:
+        return row
+
+
+# --- members -------------------------------------------------------------------------------------
+
+
+class MemberSerializer(PlatformSerializer):
+    """A person's role on a platform."""
+
+    create_only = ("platform", "user")
+    user = PeopleField(queryset=User.objects.all())
+    username = serializers.CharField(source="user.username", read_only=True)
+    full_name = serializers.CharField(source="user.get_full_name", read_only=True)
+    role = serializers.ChoiceField(choices=Role.choices)
+
+    class Meta:
+        model = Membership
+        fields = ["id", "platform", "user", "username", "full_name", "role", "created_at"]
+        read_only_fields = ["created_at"]
+
+
+class MembersView(Reads, Creates, Changes, Deletes, PlatformViewSet):
+    """Who works on the caller's platforms. New people are made in the console; here they get roles."""
+
+    model = Membership
+    serializer_class = MemberSerializer
+    write_perm = Perm.MANAGE_MEMBERS
+    related = ("user", "platform")
+    filterset_fields = {"platform": ["exact"], "role": ["exact"]}
+    search_fields = ("user__username", "user__first_name", "user__last_name")
+    ordering_fields = ("created_at", "role")
+
+    def create_row(self, values: dict[str, Any]) -> Membership:
+        if Membership.objects.filter(user=values["user"], platform=values["platform"]).exists():
+            raise Conflict(_("This person is a member already. Change the role of that membership."))
+        return self._set(values["user"], values["platform"], values["role"])
+
+    def change_row(self, row: Membership, values: dict[str, Any]) -> Membership:
+        return self._set(row.user, row.platform, values.get("role", row.role))
+
+    def delete_row(self, row: Membership) -> None:
+        set_role(user=row.user, platform=row.platform, role=None, by=self.request.user)
+
+    def _set(self, user: User, platform: Platform, role: str) -> Membership:
+        member = set_role(user=user, platform=platform, role=role, by=self.request.user)
+        assert member is not None  # noqa: S101  only role=None ends a membership
+        return member
+
+
+# --- tokens --------------------------------------------------------------------------------------
+
+
+class TokenSerializer(PlatformSerializer):
+    """A token as it is listed: never its text."""
+
+    class Meta:
+        model = ApiToken
+        fields = [
+            "id", "name", "platform", "user", "scopes", "lookup", "created_at", "expires_at", "revoked_at",
+            "last_used_at",
+        ]  # fmt: skip
+        read_only_fields = fields
+
+    scopes = serializers.ListField(child=serializers.CharField(), read_only=True)
+    user = serializers.PrimaryKeyRelatedField(read_only=True)
+
+
+class NewTokenSerializer(PlatformSerializer):
+    """``platform``: a machine's token of that platform. Without it: the caller's own."""
+
+    class Meta:
+        model = ApiToken
+        fields = ["name", "platform", "scopes", "expires_at"]
+
+    scopes = serializers.MultipleChoiceField(choices=[*OWN_SCOPES, *MACHINE_SCOPES], allow_empty=False)
+
+    def validate_expires_at(self, value: Any) -> Any:
+        """In the future, and not for ever by a slip of the hand."""
+        now = utcnow()
+        if value is not None and not now < value <= now + LONGEST_LIFE:
+            raise serializers.ValidationError(_("Choose a time within the next ten years."))
+        return value
+
+    def validate(self, values: dict[str, Any]) -> dict[str, Any]:
+        allowed = MACHINE_SCOPES if values.get("platform") else OWN_SCOPES
+        if wrong := sorted(set(values["scopes"]) - set(allowed)):
+            sentence = _("%(wrong)s cannot be given here. Choose among: %(allowed)s.")
+            choices = {"wrong": ", ".join(wrong), "allowed": ", ".join(allowed)}
+            raise serializers.ValidationError({"scopes": [sentence % choices]})
+        return values
+
+
+class IssuedTokenSerializer(TokenSerializer):
+    """A token at its making: the only time that its text is shown."""
+
+    token = serializers.CharField(read_only=True, help_text=gettext_lazy("Shown once. Keep it now."))
+
+    class Meta(TokenSerializer.Meta):
+        fields = [*TokenSerializer.Meta.fields, "token"]
+        read_only_fields = fields
+
+
+class TokensView(Reads, Deletes, PlatformViewSet):
+    """The caller's own tokens, and the machines' tokens of platforms that the caller manages. DELETE revokes."""
+
+    model = ApiToken
+    serializer_class = TokenSerializer
+    write_perm = Perm.VIEW
+    filterset_fields = {"platform": ["exact"], "revoked_at": ["isnull"]}
+    ordering_fields = ("created_at", "last_used_at")
+    ordering = ("-created_at", "pk")
+
+    def visible(self) -> models.QuerySet:
+        user = self.request.user
+        managed = ApiToken.objects.visible_to(user, Perm.MANAGE_PLATFORM).values("pk")
+        return ApiToken.objects.filter(Q(pk__in=managed) | Q(user=user.pk))
+
+    def may_change(self, row: ApiToken) -> bool:
+        return True  # whoever sees a token may end it
+
+    @extend_schema(request=NewTokenSerializer, responses={201: IssuedTokenSerializer})
+    def create(self, request: Request) -> Response:
+        """A new token. Its text is in this answer and nowhere else."""
+        asked = NewTokenSerializer(data=request.data, context=self.get_serializer_context())
+        asked.is_valid(raise_exception=True)
+        values = asked.validated_data
+        platform = values.get("platform")
+        if platform is not None:
+            require(request.user, Perm.MANAGE_PLATFORM, platform)
+        row, text = tokens.issue(
+            name=values["name"], scopes=values["scopes"], by=request.user, platform=platform,
+            user=None if platform else request.user, expires_at=values.get("expires_at"),
+        )  # fmt: skip
+        row.token = text  # type: ignore[attr-defined]
+        shown = IssuedTokenSerializer(row, context=self.get_serializer_context())
+        return Response(shown.data, status=status.HTTP_201_CREATED)
+
+    def delete_row(self, row: ApiToken) -> None:
+        tokens.revoke(row, by=self.request.user, now=utcnow())
+
+
+# --- audit ---------------------------------------------------------------------------------------
+
+
+class AuditSerializer(PlatformSerializer):
+    """A line of the journal."""
+
+    redacted_fields = ("actor_label", "target_label", "before", "after", "reason")
+    before = serializers.JSONField(read_only=True, allow_null=True)
+    after = serializers.JSONField(read_only=True, allow_null=True)
+
+    class Meta:
+        model = AuditEvent
+        fields = [
+            "id", "at", "platform", "actor_kind", "actor_id", "actor_label", "verb", "target_type", "target_id",
+            "target_label", "before", "after", "reason", "request_id", "cause_id", "address",
+        ]  # fmt: skip
+        read_only_fields = fields
+
+    def to_representation(self, row: AuditEvent) -> dict[str, Any]:
+        shown = super().to_representation(row)
+        if not reads_phones(self.context.get("request"), row.platform_id):
+            shown["address"] = None
+        return shown
+
+
+class AuditView(Reads, PlatformViewSet):
+    """What people, jobs and machines did. Read-only, as the journal itself."""
+
+    model = AuditEvent
+    serializer_class = AuditSerializer
+    filterset_fields = {
+        "platform": ["exact"], "verb": ["exact"], "actor_kind": ["exact"], "target_type": ["exact"],
+        "target_id": ["exact"], "cause_id": ["exact"], "at": ["gte", "lte"],
+    }  # fmt: skip
+    ordering_fields = ("at",)
+    ordering = ("-at", "pk")
