@@ -225,9 +225,9 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["platforms.api.permissions.DenyAll"],
     "DEFAULT_RENDERER_CLASSES": [
         "rest_framework.renderers.JSONRenderer",
-        "rest_framework.renderers.BrowsableAPIRenderer",
+        "platforms.api.renderers.BrowsableForPeople",
     ],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser", "rest_framework.parsers.FormParser"],
+    "DEFAULT_PARSER_CLASSES": ["platforms.api.parsers.JSONParser"],
     "DEFAULT_FILTER_BACKENDS": [
         "django_filters.rest_framework.DjangoFilterBackend",
         "rest_framework.filters.OrderingFilter",
@@ -241,6 +241,7 @@ REST_FRAMEWORK = {
         "rest_framework.throttling.AnonRateThrottle",
     ],
     "DEFAULT_THROTTLE_RATES": {"user": "1200/min", "anon": "60/min"},
+    "NUM_PROXIES": TRUSTED_PROXIES,  # whose X-Forwarded-For an anonymous caller is told apart by
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 SPECTACULAR_SETTINGS = {
@@ -252,6 +253,16 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
+    "ENUM_NAME_OVERRIDES": {  # several resources have a "state" or a "kind"
+        "CaseKind": "automation.models.Case.Kind",
+        "CaseState": "automation.states.CaseState",
+        "CommandState": "devices.states.CommandState",
+        "DeviceKind": "devices.models.Device.Kind",
+        "DeviceState": "devices.states.DeviceState",
+        "InboundSmsState": "sms.states.InboundState",
+        "RunState": "automation.states.RunState",
+        "SmsState": "sms.states.SmsState",
+    },
 }
 SIMPLE_JWT = {
     "ROTATE_REFRESH_TOKENS": True,
