@@ -15,7 +15,9 @@ from tests.servers.availability import ServerMissing, in_ci, skip_or_fail
 from tests.servers.postgres import PostgresServer, new_database, start_postgres, throwaway_postgres
 
 SERVER_URL = "TEST_POSTGRES_URL"  # set by the controller, read by the workers
-IN_MEMORY = "sqlite://:memory:"  # set outright: neither the shell's nor .env's database is ever touched
+# Set outright: neither the shell's nor .env's database is ever touched. A file, and one that cannot be:
+# settings.TEST names the real one, and of a database in memory the live server would share the connection.
+NOWHERE = "sqlite:////nonexistent/only-the-test-database-exists.sqlite3"
 
 _server = pytest.StashKey[PostgresServer]()
 _missing = pytest.StashKey[str]()
@@ -35,7 +37,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Point DATABASE_URL at the chosen database; Django's settings are read after this."""
     options = early_config.known_args_namespace
     if options.database == "sqlite":
-        os.environ["DATABASE_URL"] = IN_MEMORY
+        os.environ["DATABASE_URL"] = NOWHERE
         return
     if SERVER_URL not in os.environ and not (options.help or options.version or options.collectonly):
         try:
@@ -44,7 +46,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
             if in_ci():
                 raise pytest.UsageError(f"--database=postgresql: {missing}") from missing
             early_config.stash[_missing] = str(missing)
-            os.environ["DATABASE_URL"] = IN_MEMORY
+            os.environ["DATABASE_URL"] = NOWHERE
             return
         early_config.add_cleanup(server.stop)
         os.environ[SERVER_URL] = server.url
