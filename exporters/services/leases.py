@@ -52,7 +52,7 @@ def claim_due(
     taken = []
     for pk, interval_s in list(due.values_list("pk", "interval_s")[:limit]):
         jitter_s = min(JITTER_MAX_S, JITTER_RATIO * interval_s) * random.random()  # noqa: S311  no secret
-        mine = Exporter.objects.due(now).filter(pk=pk)
+        mine = Exporter.objects.free(now).filter(pk=pk)
         if mine.update(
             lease_owner=owner,
             lease_until=now + lease,
