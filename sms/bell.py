@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from typing import Any
 
 from django.db import connection
@@ -10,6 +11,7 @@ from remosa.lib.tasks import later
 
 CHANNEL = "remosa_outbox"
 PUMP = "sms.tasks.pump"
+STRETCH_S = 0.5
 
 logger = logging.getLogger(__name__)
 
@@ -40,12 +42,18 @@ class Listener:
             if self._connection is None:
                 self._connection = self._listen(psycopg)
                 return  # it may have rung before we listened: look once now
-            for _notice in self._connection.notifies(timeout=timeout_s, stop_after=1):
-                pass
+            self._hear(timeout_s)
         except psycopg.Error as exc:
             logger.warning("outbox bell lost error=%s", type(exc).__name__)
             self.close()
             self._stop.wait(timeout_s)
+
+    def _hear(self, timeout_s: float) -> None:
+        """Listen in short stretches: a signal sets ``stop`` but does not end a stretch."""
+        ends = time.monotonic() + timeout_s
+        while not self._stop.is_set() and (left_s := ends - time.monotonic()) > 0:
+            if any(self._connection.notifies(timeout=min(left_s, STRETCH_S), stop_after=1)):
+                return
 
     def close(self) -> None:
         """Let the connection go."""

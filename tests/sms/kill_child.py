@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 django.setup()
 
 from django.core.management import call_command  # noqa: E402
-from django.db import transaction  # noqa: E402
+from django.db import connections, transaction  # noqa: E402
 
 from devices.models import Command, Device, DeviceModel  # noqa: E402
 from devices.services import create_device, request_command  # noqa: E402
@@ -204,6 +204,7 @@ def fork(job, *arguments) -> int:
     code = 1
     try:
         job(*arguments)
+        connections.close_all()
         code = 0
     except SystemExit as ended:
         code = ended.code

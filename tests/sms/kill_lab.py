@@ -73,7 +73,7 @@ class Lab:
 
     def __init__(self, database_url: str, folder: Path) -> None:
         self.folder, self.marks = folder, folder / "marks"
-        self._env = {
+        self.env = {
             "PATH": os.environ["PATH"],
             "DATABASE_URL": database_url,
             "SECRET_KEY": "kill-matrix-" + "0" * 50,
@@ -95,7 +95,7 @@ class Lab:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
-                env=self._env,
+                env=self.env,
                 cwd=ROOT,
                 text=True,
             )
@@ -157,6 +157,11 @@ class Lab:
         path = self.folder / "report.json"
         self.run("report", path=str(path))
         return json.loads(path.read_text(encoding="utf-8"))
+
+    def unfinished(self) -> bool:
+        """Whether some message has not come to its end."""
+        told = self.report()
+        return any(row["state"] in UNFINISHED for row in told["messages"] + told["commands"])
 
     def taken(self) -> Counter[str]:
         """How often each message became an SMS, by our id."""

@@ -18,6 +18,7 @@ from sms.states import InboundState
 from tests.factories import NOW, make_gateway, make_socket
 from tests.sms.fakes import make_command, make_fake
 
+pytestmark = pytest.mark.databases
 I = InboundState  # noqa: E741
 SENT_AT = datetime(2026, 3, 3, 12, 0, 5, tzinfo=UTC)
 

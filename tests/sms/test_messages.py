@@ -13,6 +13,8 @@ from sms.states import SmsState
 from tests.factories import NOW
 from tests.sms.fakes import make_notice
 
+pytestmark = pytest.mark.databases
+
 
 def usage(platform):
     row = Usage.objects.filter(platform=platform, kind="sms").first()

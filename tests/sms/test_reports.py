@@ -14,6 +14,7 @@ from tests.factories import make_socket
 from tests.sms.fakes import make_command, make_fake, make_notice, not_sent, unknown
 from tests.sms.test_messages import usage
 
+pytestmark = pytest.mark.databases
 S = SmsState
 
 

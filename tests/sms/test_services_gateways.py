@@ -11,6 +11,7 @@ from sms.states import SmsState
 from tests.factories import NOW
 from tests.sms.fakes import make_fake, make_notice, not_sent, rejected, unknown
 
+pytestmark = pytest.mark.databases
 S = SmsState
 MINUTE = timedelta(minutes=1)
 
