@@ -12,8 +12,9 @@ from typing import Any
 import promql_parser
 from django.utils.translation import gettext as _
 
-IDENTITY_LABELS = frozenset({"platform_id", "exporter_id", "mac", "device_id"})
+IDENTITY_LABELS = frozenset({"platform_id", "exported_platform_id", "exporter_id", "mac", "device_id"})
 LABEL_WRITERS = frozenset({"label_replace", "label_join"})
+UNSEEN_SELECTORS = frozenset({"info"})  # functions that read series which the query does not name
 MAX_QUERY = 4000  # characters
 
 COMPARE: dict[str, Callable[[float, float], bool]] = {
@@ -23,6 +24,21 @@ COMPARE: dict[str, Callable[[float, float], bool]] = {
     "!=": operator.ne,
     ">=": operator.ge,
     ">": operator.gt,
+}
+
+
+# every kind of node, and where its children are
+CHILDREN: dict[type, tuple[str, ...]] = {
+    promql_parser.AggregateExpr: ("expr", "param"),
+    promql_parser.BinaryExpr: ("lhs", "rhs"),
+    promql_parser.Call: ("args",),
+    promql_parser.MatrixSelector: ("vector_selector",),
+    promql_parser.NumberLiteral: (),
+    promql_parser.ParenExpr: ("expr",),
+    promql_parser.StringLiteral: (),
+    promql_parser.SubqueryExpr: ("expr",),
+    promql_parser.UnaryExpr: ("expr",),
+    promql_parser.VectorSelector: (),
 }
 
 
@@ -48,13 +64,16 @@ def check_promql(query: str, *, platform_id: int) -> None:
         tree = promql_parser.parse(text)
     except ValueError as exc:
         raise ConditionError(_("This is not PromQL: %(why)s") % {"why": str(exc)[:200]}) from exc
-    selectors = [node for node in _nodes(tree) if isinstance(node, promql_parser.VectorSelector)]
+    nodes = _nodes(tree)
+    selectors = [node for node in nodes if isinstance(node, promql_parser.VectorSelector)]
     if not selectors:
         raise ConditionError(_("The query names no metric."))
     for selector in selectors:
         _check_selector(selector, platform_id)
-    for node in _nodes(tree):
+    for node in nodes:
         _check_call(node)
+    while isinstance(tree, promql_parser.ParenExpr):
+        tree = tree.expr
     if isinstance(tree, promql_parser.MatrixSelector | promql_parser.SubqueryExpr):
         raise ConditionError(_("The query returns a range. Use a function such as max_over_time()."))
 
@@ -80,7 +99,11 @@ def _check_selector(selector: Any, platform_id: int) -> None:
 def _check_call(node: Any) -> None:
     if isinstance(node, promql_parser.AggregateExpr) and str(node.op) == "count_values":
         raise ConditionError(_("count_values cannot be used here."))
-    if not isinstance(node, promql_parser.Call) or node.func.name not in LABEL_WRITERS:
+    if not isinstance(node, promql_parser.Call):
+        return
+    if node.func.name in UNSEEN_SELECTORS:
+        raise ConditionError(_("%(function)s cannot be used here.") % {"function": node.func.name})
+    if node.func.name not in LABEL_WRITERS:
         return
     target = node.args[1] if len(node.args) > 1 else None
     if not isinstance(target, promql_parser.StringLiteral) or target.val in IDENTITY_LABELS:
@@ -89,13 +112,16 @@ def _check_call(node: Any) -> None:
         )
 
 
-def _nodes(node: Any) -> list[Any]:
-    """The node and everything below it."""
-    found = [node]
-    for name in ("lhs", "rhs", "expr", "param", "vs", "vector_selector"):
-        child = getattr(node, name, None)
-        if child is not None and not isinstance(child, str):
-            found += _nodes(child)
-    for child in getattr(node, "args", None) or []:
-        found += _nodes(child)
+def _nodes(tree: Any) -> list[Any]:
+    """The tree's nodes. ConditionError for a kind of node that this check does not know: it could hide a selector."""
+    found, waiting = [], [tree]
+    while waiting:
+        node = waiting.pop()
+        children = CHILDREN.get(type(node))
+        if children is None:
+            raise ConditionError(_("%(kind)s cannot be used here.") % {"kind": type(node).__name__})
+        found.append(node)
+        for name in children:
+            child = getattr(node, name)
+            waiting += child if isinstance(child, list) else [child] if child is not None else []
     return found

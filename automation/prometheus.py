@@ -62,7 +62,7 @@ def query_vector(promql: str, *, at: datetime) -> list[Sample]:
     series = _ask(promql, at=at)
     scraped: dict[tuple[tuple[str, str], ...], float] = {}
     if isinstance(promql_parser.parse(promql), promql_parser.VectorSelector):
-        scraped = {_key(row.metric): float(row.value[1]) for row in _ask(f"timestamp({promql})", at=at)}
+        scraped = {_key(row.metric): float(row.value[1]) for row in _ask(f"timestamp({promql}\n)", at=at)}
     return [
         Sample(
             labels=row.metric,
