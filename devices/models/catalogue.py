@@ -7,6 +7,9 @@ from django.utils.translation import gettext_lazy as _
 
 from devices.catalogue import ParamSpec, TemplateSpec
 from devices.replies import ReplyRuleError, load_rules
+from platforms.roles import Role
+
+REPAIRS = ("cycle", "on")  # power effects after which the output is on
 
 
 class DeviceModel(models.Model):
@@ -78,6 +81,11 @@ class CommandTemplate(models.Model):
     def name(self) -> str:
         """The name in the language of the reader."""
         return self.name_ru if (translation.get_language() or "").startswith("ru") else self.name_en
+
+    @property
+    def is_repair(self) -> bool:
+        """Whether a job may send it: harmless to settings, and the output is on again afterwards by itself."""
+        return self.power in REPAIRS and not self.dangerous and self.min_role in (Role.USER, Role.MANAGER)
 
     @property
     def spec(self) -> TemplateSpec:
