@@ -49,7 +49,7 @@ def judge(reading: Reading | None, *, max_age: timedelta, now: datetime) -> Verd
     """BREACH and OK need a fresh, positive answer of a healthy upstream; everything else is UNKNOWN."""
     if reading is None or reading.breach is None or reading.observed_at is None:
         return Verdict.UNKNOWN
-    if not reading.upstream_ok or reading.expected:
+    if not reading.upstream_ok or (reading.expected and reading.breach):
         return Verdict.UNKNOWN
     if now - reading.observed_at > max_age or reading.observed_at - now > max_age:
         return Verdict.UNKNOWN
@@ -63,33 +63,45 @@ def advance(
     observed_at: datetime | None,
     hold: timedelta,
     fresh_samples: int,
+    max_gap: timedelta,
 ) -> tuple[View, Edge]:
     """The next view and the edge that was crossed.
 
     The hold is measured between observations, never against the clock alone: ``since`` is the first
-    breaching observation, and the newest one must lie ``hold`` behind it.
+    breaching observation, and the newest one must lie ``hold`` behind it. An observation vouches for
+    ``max_gap`` at most: of a longer silence before it (an outage, a jump of the clock) the rest does
+    not count, and ``since`` moves on by it. What is not newer than the last observation changes nothing.
     """
     if verdict is Verdict.UNKNOWN or observed_at is None:
         return view, Edge.NONE
-    is_new = view.last_sample_at is None or observed_at > view.last_sample_at
+    if view.last_sample_at is not None and observed_at <= view.last_sample_at:
+        return view, Edge.NONE
     if verdict is Verdict.OK:
         return _calm(view, observed_at)
     if view.phase == "firing":
         return replace(view, last_sample_at=observed_at), Edge.NONE
-    if view.phase == "ok" or view.since is None:
-        view = replace(view, phase="pending", since=observed_at, samples=0)
-        is_new = True
-    samples = view.samples + 1 if is_new else view.samples
-    view = replace(view, samples=samples, last_sample_at=observed_at)
+    if view.phase == "ok" or view.since is None or view.last_sample_at is None:
+        view = replace(view, phase="pending", since=observed_at, samples=1, last_sample_at=observed_at)
+    else:
+        silence = max(timedelta(), observed_at - view.last_sample_at - max_gap)
+        view = replace(view, since=view.since + silence, samples=view.samples + 1, last_sample_at=observed_at)
     assert view.since is not None  # noqa: S101  set above whenever it was None
-    if samples < fresh_samples or observed_at - view.since < hold:
+    if view.samples < fresh_samples or observed_at - view.since < hold:
         return view, Edge.NONE
     return replace(view, phase="firing", episode=view.episode + 1), Edge.FIRED
 
 
-def forget(view: View) -> View:
-    """After a gap (a restart, a restore, a stopped evaluator) what was pending is learned anew."""
-    return replace(view, phase="ok", since=None, samples=0) if view.phase == "pending" else view
+def forget(view: View, *, now: datetime, down_since: datetime | None = None) -> View:
+    """After a gap (a restart, a restore, a stopped evaluator) what was pending is learned anew.
+
+    So is what was firing, if the device went down again since (``down_since``): that is another
+    episode. A last observation in the future was made by a clock that was wrong.
+    """
+    last = view.last_sample_at if view.last_sample_at is None or view.last_sample_at <= now else None
+    again = last is not None and down_since is not None and down_since > last
+    if view.phase == "pending" or (view.phase == "firing" and again):
+        return replace(view, phase="ok", since=None, samples=0, last_sample_at=last)
+    return replace(view, last_sample_at=last)
 
 
 def _calm(view: View, observed_at: datetime) -> tuple[View, Edge]:
@@ -102,11 +114,18 @@ def _calm(view: View, observed_at: datetime) -> tuple[View, Edge]:
 class Peers:
     """A group that has a common cause: ``bad`` of its ``known`` devices fell within the window."""
 
-    scope: str  # "site", "exporter", "platform", "outer_ip"
+    scope: str  # "site", "exporter", "platform", "outer_ip", "cms"
     subject: str  # "site:3"
     title: str
     bad: int
     known: int
+    own: tuple[int, int] | None = None  # (bad, known) of the own platform, where the group goes beyond it
+
+    @property
+    def figures(self) -> dict[str, int]:
+        """What a platform may be told: a CMS is shared with others, whose players are not its to count."""
+        bad, known = self.own or (self.bad, self.known)
+        return {"bad": bad, "known": known}
 
 
 def is_mass(peers: Peers) -> bool:

@@ -9,16 +9,21 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce
+
+from automation.engine import is_mass
 from automation.models import Case, Job
-from automation.peers import WINDOW, mass_of
+from automation.peers import SCOPES, WINDOW, groups_of
 from automation.sources import DARKENING, devices_of, max_age_of
-from automation.states import LIVE, STILL_WANTED
-from devices.models import Command, Device, PowerLink
-from devices.states import IN_FLIGHT, MAY_HAVE_ACTED, DeviceState
+from automation.states import LIVE, STILL_WANTED, Mode
+from devices.models import Command, CommandTemplate, Device, PowerLink
+from devices.states import IN_FLIGHT, MAY_HAVE_ACTED, CommandState, DeviceState
 from exporters.models import ExporterTarget
 from platforms import quotas
 from platforms.switches import stopping
 
+SWITCHING = (*DARKENING, "on", "on_later")  # power effects that leave an output on or off
 JOB_SHARE = 0.05  # of its devices that one job may act on within an hour, at least three
 
 
@@ -67,7 +72,8 @@ def kill_switch(candidate: Candidate, now: datetime) -> Refusal | None:
     """Somebody stopped automation here."""
     if candidate.by_person:
         return None
-    devices = tuple(row.pk for row in (candidate.device, candidate.socket) if row is not None)
+    fed = PowerLink.objects.filter(socket=candidate.socket, valid_to=None).values_list("device_id", flat=True)
+    devices = (candidate.device.pk, *((candidate.socket.pk, *fed) if candidate.socket else ()))
     switch = stopping(
         platform_id=candidate.device.platform_id, job_id=candidate.job.pk, device_ids=devices, now=now
     )
@@ -76,9 +82,20 @@ def kill_switch(candidate: Candidate, now: datetime) -> Refusal | None:
     return Refusal("kill_switch", switch.scope, {"reason": switch.reason}, switch.expires_at)
 
 
+def scope(candidate: Candidate, now: datetime) -> Refusal | None:
+    """The platform, the device and the job must still be meant."""
+    if not candidate.device.platform.is_active:
+        return Refusal("scope", "platform_inactive")
+    if not candidate.device.is_active:
+        return Refusal("scope", "device_removed")
+    if not candidate.by_person and not devices_of(candidate.job).filter(pk=candidate.device.pk).exists():
+        return Refusal("scope", "not_in_the_job")
+    return None
+
+
 def evidence(candidate: Candidate, now: datetime) -> Refusal | None:
-    """Only a fresh, positive "offline" is evidence."""
-    device = candidate.device
+    """Only a fresh, positive "offline" that has lasted, and is not our own doing, is evidence."""
+    device, job = candidate.device, candidate.job
     if device.state == DeviceState.UNKNOWN or device.observed_at is None:
         return Refusal("evidence", "no_data")
     if device.state != DeviceState.OFFLINE:
@@ -86,12 +103,34 @@ def evidence(candidate: Candidate, now: datetime) -> Refusal | None:
     target = (
         ExporterTarget.objects.filter(device=device)
         .select_related("exporter")
-        .order_by("-observed_at")
+        .order_by(F("observed_at").desc(nulls_last=True))
         .first()
     )
-    if now - device.observed_at > max_age_of(candidate.job, target):
+    # an observation in the future was made by a clock that was wrong: it proves no more than an old one
+    if abs(now - device.observed_at) > max_age_of(job, target):
         return Refusal("evidence", "stale", {"age_s": round((now - device.observed_at).total_seconds())})
-    return None
+    since = device.state_since or device.observed_at
+    if not candidate.by_person and device.observed_at - since < job.hold:
+        return Refusal("evidence", "not_long_enough", {"hold_s": job.hold_s}, since + job.hold)
+    return _dark_by_us(candidate, now)
+
+
+def _dark_by_us(candidate: Candidate, now: datetime) -> Refusal | None:
+    """A command that is not of this case cut the device's power a moment ago."""
+    link = candidate.link
+    if link is None:
+        return None
+    cuts = Command.objects.filter(
+        device=link.socket, template__line__in=(0, link.line), power__in=DARKENING, state__in=MAY_HAVE_ACTED,
+        verify_until__gt=now,
+    )  # fmt: skip
+    last = (
+        cuts.exclude(case_id=candidate.case.pk)
+        .exclude(state=CommandState.VERIFIED)
+        .order_by("-verify_until")
+        .first()
+    )
+    return Refusal("evidence", "dark_by_our_cycle", lifts_at=last.verify_until) if last else None
 
 
 def upstream(candidate: Candidate, now: datetime) -> Refusal | None:
@@ -108,14 +147,23 @@ def upstream(candidate: Candidate, now: datetime) -> Refusal | None:
 
 def mass_change(candidate: Candidate, now: datetime) -> Refusal | None:
     """Many fell together: a common cause is likelier than many hung players."""
-    parent = candidate.case.parent
+    parent, device = candidate.case.parent, candidate.device
     if parent is not None and parent.state in LIVE:
         return Refusal("mass_change", "common_cause", {"group": parent.title})
-    window = max(WINDOW, candidate.job.hold + timedelta(minutes=2))
-    group = mass_of(candidate.device, now=now, window=window)
-    if group is None:
-        return None
-    return Refusal("mass_change", group.scope, {"group": group.title, "bad": group.bad, "known": group.known})
+    groups = groups_of(device, now=now, window=mass_window(candidate.job))
+    group = min(filter(is_mass, groups), key=lambda found: SCOPES.index(found.scope), default=None)
+    if group is not None:
+        return Refusal("mass_change", group.scope, {"group": group.title, **group.figures})
+    subjects = [found.subject for found in groups]
+    for mass in Case.objects.filter(kind=Case.Kind.MASS, subject__in=subjects, state__in=LIVE):
+        if device.state_since is None or device.state_since <= mass.opened_at + WINDOW:
+            return Refusal("mass_change", "common_cause", {"group": mass.title})
+    return None
+
+
+def mass_window(job: Job) -> timedelta:
+    """How far back a job looks for others that fell: at least as far as its own evidence reaches."""
+    return max(WINDOW, job.hold + timedelta(minutes=2))
 
 
 def power(candidate: Candidate, now: datetime) -> Refusal | None:
@@ -127,32 +175,35 @@ def power(candidate: Candidate, now: datetime) -> Refusal | None:
         return Refusal("power", "no_number", {"socket": socket.name})
     if socket.model is None or (socket.model.bench_checked_at is None and not candidate.by_person):
         return Refusal("power", "model_not_checked", {"model": str(socket.model)})
-    if not socket.model.templates.filter(key=candidate.job.template_key).exists():
+    template = socket.model.templates.filter(key=candidate.job.template_key).first()
+    if template is None:
         return Refusal(
             "power", "no_such_command", {"model": str(socket.model), "command": candidate.job.template_key}
         )
+    if not template.is_repair:
+        return Refusal("power", "not_a_repair", {"command": template.key})
+    if template.line not in (0, link.line):
+        return Refusal("power", "wrong_line", {"command": template.key, "line": link.line})
     if socket.facts.get("mains") == "lost":
         return Refusal("power", "no_mains", {"socket": socket.name})
     last = (
-        Command.objects.filter(device=socket, state__in=MAY_HAVE_ACTED)
-        .exclude(power="")
+        Command.objects.filter(device=socket, state__in=MAY_HAVE_ACTED, power__in=SWITCHING)
         .order_by("-created_at")
         .first()
     )
-    if last is not None and last.power == "off" and last.actor_id is not None:
+    if last is not None and last.power in ("off", "off_later") and last.source != Command.Source.JOB:
         return Refusal("power", "switched_off_by_person", {"socket": socket.name})
-    return _neighbours(candidate, link)
+    return _neighbours(candidate, link, template)
 
 
-def _neighbours(candidate: Candidate, link: PowerLink) -> Refusal | None:
+def _neighbours(candidate: Candidate, link: PowerLink, template: CommandTemplate) -> Refusal | None:
     if candidate.job.may_darken_others or candidate.by_person:
         return None
-    others = PowerLink.objects.filter(socket=link.socket, line=link.line, valid_to=None).exclude(
-        device=candidate.device
-    )
-    healthy = list(
-        others.filter(device__state=DeviceState.ONLINE).values_list("device__name", flat=True)[:10]
-    )
+    others = PowerLink.objects.filter(socket=link.socket, valid_to=None).exclude(device=candidate.device)
+    if template.line:
+        others = others.filter(line=template.line)
+    online = others.filter(device__state=DeviceState.ONLINE, device__is_active=True)
+    healthy = list(online.values_list("device__name", flat=True)[:10])
     return Refusal("power", "feeds_healthy_players", {"players": healthy}) if healthy else None
 
 
@@ -171,10 +222,10 @@ def cooldown(candidate: Candidate, now: datetime) -> Refusal | None:
     if candidate.by_person:
         return None
     pause = timedelta(seconds=candidate.job.cooldown_s)
-    last = _actions(candidate).order_by("-sent_at").first()
-    if last is None or last.sent_at is None or last.sent_at + pause <= now:
+    last = _actions(candidate).order_by("-acted_at").values_list("acted_at", flat=True).first()
+    if last is None or last + pause <= now:
         return None
-    return Refusal("cooldown", "too_soon", {"pause_s": candidate.job.cooldown_s}, last.sent_at + pause)
+    return Refusal("cooldown", "too_soon", {"pause_s": candidate.job.cooldown_s}, last + pause)
 
 
 def chronic(candidate: Candidate, now: datetime) -> Refusal | None:
@@ -182,7 +233,7 @@ def chronic(candidate: Candidate, now: datetime) -> Refusal | None:
     if candidate.by_person:
         return None
     sent = list(
-        _actions(candidate).filter(sent_at__gte=now - timedelta(days=7)).values_list("sent_at", flat=True)
+        _actions(candidate).filter(acted_at__gte=now - timedelta(days=7)).values_list("acted_at", flat=True)
     )
     today = sorted(at for at in sent if at >= now - timedelta(days=1))
     limit = candidate.job.max_actions_per_day
@@ -217,18 +268,21 @@ def budget(candidate: Candidate, now: datetime) -> Refusal | None:
 
 
 def _actions(candidate: Candidate) -> Any:
-    """Power commands of automation that may have acted on this device or its socket."""
-    rows = Command.objects.filter(
-        platform=candidate.device.platform_id, power__in=DARKENING, state__in=MAY_HAVE_ACTED
-    )
+    """Power commands that may have acted on this device, by whatever socket, or on its socket."""
+    mine = Q(target=candidate.device)
     if candidate.socket is not None:
-        return rows.filter(device=candidate.socket)
-    return rows.filter(target=candidate.device)
+        mine |= Q(device=candidate.socket)
+    rows = Command.objects.filter(
+        mine, platform=candidate.device.platform_id, power__in=DARKENING, state__in=MAY_HAVE_ACTED
+    )
+    return rows.annotate(acted_at=Coalesce("sent_at", "state_changed_at"))
 
 
 GUARDS: tuple[Guard, ...] = (
-    kill_switch, evidence, upstream, mass_change, power, lane, cooldown, chronic, blast_radius, budget,
+    scope, kill_switch, evidence, upstream, mass_change, power, lane, cooldown, chronic, blast_radius, budget,
 )  # fmt: skip
+# asked again at the barrier; the others are about planning (the lane is the command's own by now)
+LAST_GUARDS: tuple[Guard, ...] = (scope, kill_switch, upstream, mass_change, power, cooldown, chronic)
 
 
 def first_refusal(candidate: Candidate, *, now: datetime) -> Refusal | None:
@@ -246,13 +300,21 @@ def case_still_wants(command: Command, *, now: datetime) -> str | None:
     case = Case.objects.select_related("job__platform", "parent", "device").filter(pk=command.case_id).first()
     if case is None or case.state not in STILL_WANTED:
         return "case_closed"
-    if case.job is None or not case.job.is_enabled or case.job.version != case.job_version:
+    by_person = command.source != Command.Source.JOB
+    if case.job is None or not (by_person or _job_stands(case, case.job)):
         return "job_changed"
-    candidate = candidate_of(case, by_person=command.actor_id is not None)
+    candidate = candidate_of(case, by_person=by_person)
+    if candidate.socket is None or candidate.socket.pk != command.device_id:
+        return "power_link_changed"
     refusal = evidence(candidate, now)
     if refusal is not None:
         return "condition_cleared" if refusal.reason == "not_offline" else f"evidence_{refusal.reason}"
-    for guard in (upstream, mass_change):
+    for guard in LAST_GUARDS:
         if refusal := guard(candidate, now):
             return f"{refusal.guard}_{refusal.reason}"
     return None
+
+
+def _job_stands(case: Case, job: Job) -> bool:
+    """The job acts by itself, and is the one under which the command was planned."""
+    return job.is_enabled and job.mode == Mode.AUTO and job.version == case.job_version

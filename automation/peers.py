@@ -1,5 +1,6 @@
 """Who fell together: the groups of a device that share a cause, and how much of each is down."""
 
+import hashlib
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
@@ -16,18 +17,27 @@ SCOPES = ("cms", "platform", "exporter", "outer_ip", "site")  # the widest commo
 
 
 def mass_of(device: Device, *, now: datetime, window: timedelta = WINDOW) -> Peers | None:
-    """The widest group of ``device`` that fell together within ``window``; None when it fell alone."""
+    """The widest group of ``device`` that fell together; None when it fell alone.
+
+    Together is within ``window`` before now, or around the moment at which the device itself fell,
+    however long ago that was.
+    """
     found = [group for group in groups_of(device, now=now, window=window) if is_mass(group)]
     return min(found, key=lambda group: SCOPES.index(group.scope), default=None)
 
 
 def groups_of(device: Device, *, now: datetime, window: timedelta = WINDOW) -> list[Peers]:
     """Each group of the device with its count of fallen and known members."""
-    expected = expected_dark(device.platform_id, now=now)
-    return [
-        Peers(scope, subject, title, *_count(members, expected, now=now, window=window))
-        for scope, subject, title, members in _memberships(device)
-    ]
+    expected = expected_dark(device.platform_id, now=now, queued=False) - {device.pk}
+    together = Q(state_since__gte=now - window)
+    if device.state == DeviceState.OFFLINE and device.state_since is not None:
+        together |= Q(state_since__range=(device.state_since - WINDOW, device.state_since + WINDOW))
+    groups = []
+    for scope, subject, title, members in _memberships(device):
+        bad, known = _count(members, together, expected)
+        own = _count(members & Q(platform=device.platform_id), together, expected) if scope == "cms" else None
+        groups.append(Peers(scope, subject, title, bad, known, own))
+    return groups
 
 
 def _memberships(device: Device) -> Iterable[tuple[str, str, str, Q]]:
@@ -37,10 +47,14 @@ def _memberships(device: Device) -> Iterable[tuple[str, str, str, Q]]:
         yield "site", f"site:{device.site_id}", device.site.name, platform & Q(site=device.site_id)
     address = device.facts.get("outip")
     if address:
+        # a CMS may say anything here: the subject has room for an address, not for an essay
+        subject = (
+            hashlib.sha256(str(address).encode()).hexdigest()[:32] if len(str(address)) > 39 else address
+        )
         yield (
             "outer_ip",
-            f"outer_ip:{device.platform_id}:{address}",
-            address,
+            f"outer_ip:{device.platform_id}:{subject}",
+            str(address)[:300],
             platform & Q(facts__outip=address),
         )
     for exporter in Exporter.objects.filter(targets__device=device).distinct():
@@ -52,10 +66,10 @@ def _memberships(device: Device) -> Iterable[tuple[str, str, str, Q]]:
             yield "cms", f"cms:{exporter.kind}:{device.platform_id}", exporter.kind, everywhere
 
 
-def _count(members: Q, expected: set[int], *, now: datetime, window: timedelta) -> tuple[int, int]:
-    """(fallen within the window, known): a device without data counts in neither."""
+def _count(members: Q, together: Q, expected: set[int]) -> tuple[int, int]:
+    """(fallen together, known): a device without data counts in neither."""
     rows = Device.objects.filter(members, is_active=True, kind=Device.Kind.PLAYER).exclude(
         state=DeviceState.UNKNOWN
     )
-    bad = rows.filter(state=DeviceState.OFFLINE, state_since__gte=now - window).exclude(pk__in=expected)
+    bad = rows.filter(together, state=DeviceState.OFFLINE).exclude(pk__in=expected)
     return bad.count(), rows.count()

@@ -52,11 +52,15 @@ def max_age_of(job: Job, target: ExporterTarget | None) -> timedelta:
     return target.exporter.max_age if target else timedelta(minutes=2)
 
 
-def expected_dark(platform_id: int, *, now: datetime) -> set[int]:
-    """The devices that are dark by our own doing: their socket was told to cut their output a moment ago."""
-    commands = Command.objects.filter(
-        platform=platform_id, power__in=DARKENING, state__in=[*MAY_HAVE_ACTED, CommandState.QUEUED]
-    ).exclude(verify_until__lte=now)
+def expected_dark(platform_id: int, *, now: datetime, queued: bool = True) -> set[int]:
+    """The devices that are dark by our own doing: their socket was told to cut their output a moment ago.
+
+    Without ``queued`` only by commands that are known to have left, or may have.
+    """
+    states = [*MAY_HAVE_ACTED, CommandState.QUEUED] if queued else MAY_HAVE_ACTED
+    commands = Command.objects.filter(platform=platform_id, power__in=DARKENING, state__in=states).exclude(
+        verify_until__lte=now
+    )
     lines = {
         (device_id, line): True
         for device_id, line in commands.filter(created_at__gte=now - timedelta(days=1)).values_list(
@@ -111,9 +115,10 @@ def read_prometheus(job: Job, *, expected: set[int], now: datetime) -> dict[int,
     by_identity = {
         (target.exporter_id, target.external_id): target
         for target in targets_of(job).only(
-            "device_id", "external_id", "exporter_id", "exporter__interval_s", "exporter__timeout_s"
+            "device_id", "external_id", "exporter_id", "exporter__interval_s", "exporter__timeout_s",
+            "exporter__is_up", "exporter__suspect_reason",
         )
-    }
+    }  # fmt: skip
     samples = prometheus.query_vector(job.promql, at=now)
     readings: dict[int, tuple[Reading, timedelta]] = {}
     for sample in samples:
@@ -124,9 +129,12 @@ def read_prometheus(job: Job, *, expected: set[int], now: datetime) -> dict[int,
             breach=holds(sample.value, job.operator, job.threshold),
             observed_at=sample.at,
             value=sample.value,
+            upstream_ok=target.exporter.is_up is not False and not target.exporter.suspect_reason,
             expected=target.device_id in expected,
         )
-        readings[target.device_id] = (reading, max_age_of(job, target))
+        known = readings.get(target.device_id)
+        if known is None or known[0].breach is not False:  # of two series, the one that says "fine" counts
+            readings[target.device_id] = (reading, max_age_of(job, target))
     return readings
 
 
@@ -140,7 +148,7 @@ def _target_of(
     if identity is None or (platform is not None and platform != str(platform_id)):
         return None
     if exporter is not None:
-        return targets.get((int(exporter), identity)) if exporter.isdigit() else None
+        return targets.get((int(exporter), identity)) if exporter.isdecimal() else None
     fitting: Iterable[ExporterTarget] = [t for (_e, external), t in targets.items() if external == identity]
     only = list(fitting)
     return only[0] if len(only) == 1 else None

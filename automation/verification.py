@@ -25,7 +25,10 @@ class Step(StrEnum):
 
 @dataclass(frozen=True)
 class CaseFacts:
-    """All that the next step depends on. ``device_state`` is online, offline or unknown, as of ``observed_at``."""
+    """All that the next step depends on. ``device_state`` is online, offline or unknown, as of ``observed_at``.
+
+    ``mode`` is shadow, suggest, auto, or ``held`` while a mass case stands above this one.
+    """
 
     state: str
     mode: str
@@ -56,8 +59,10 @@ def next_step(facts: CaseFacts, *, now: datetime) -> Decision:
         return _while_back(facts)
     if facts.state == "escalated":
         return Decision(Step.WAIT, "with a person")
-    if facts.state == "verifying" and facts.back_since is not None and facts.device_state == "offline":
-        return Decision(Step.FELL_AGAIN, "offline again before it was stable")
+    if facts.state == "verifying" and facts.back_since is not None:
+        if facts.device_state == "offline":
+            return Decision(Step.FELL_AGAIN, "offline again before it was stable")
+        return _while_unseen(facts, now=now)
     if facts.attempts == 0 or facts.command_state is None:
         return _before_action(facts, now=now)
     return _after_action(facts, now=now)
@@ -65,7 +70,8 @@ def next_step(facts: CaseFacts, *, now: datetime) -> Decision:
 
 def _while_back(facts: CaseFacts) -> Decision:
     """Online: measured between observations, so that a frozen clock or a dead poller proves nothing."""
-    assert facts.device_since is not None  # noqa: S101  an online device has a since
+    if facts.device_since is None:
+        return Decision(Step.WAIT, "since when?")
     sent = facts.command_sent_at
     if sent is not None and facts.observed_at is not None and facts.observed_at <= sent:
         return Decision(Step.WAIT, "seen before the command left")
@@ -76,8 +82,16 @@ def _while_back(facts: CaseFacts) -> Decision:
     return Decision(Step.WAIT, "stays back?", facts.back_since + facts.stable)
 
 
+def _while_unseen(facts: CaseFacts, *, now: datetime) -> Decision:
+    """It was back, and nobody can say whether it still is: no ground to act, and none to close."""
+    deadline = (facts.observed_at or now) + facts.patience
+    if now < deadline:
+        return Decision(Step.WAIT, "no data while it is watched", deadline)
+    return Decision(Step.ESCALATE, "no_data")
+
+
 def _before_action(facts: CaseFacts, *, now: datetime) -> Decision:
-    if facts.mode == "shadow":
+    if facts.mode in ("shadow", "held"):
         return Decision(Step.WAIT, "watching only")
     if facts.refused_since is not None and now - facts.refused_since >= facts.patience:
         return Decision(Step.ESCALATE, "guards_refuse")
@@ -103,8 +117,10 @@ def _after_action(facts: CaseFacts, *, now: datetime) -> Decision:
 
 
 def _retry(facts: CaseFacts, *, why: str, now: datetime) -> Decision:
-    """Another attempt while there are any left; then a person."""
-    if facts.attempts >= facts.max_attempts:
+    """Another attempt while there are any left and the job still acts; else a person."""
+    if facts.mode == "held":
+        return Decision(Step.WAIT, "part of a mass case")
+    if facts.attempts >= facts.max_attempts or facts.mode == "shadow":
         return Decision(Step.ESCALATE, why)
     if facts.refused_since is not None and now - facts.refused_since >= facts.patience:
         return Decision(Step.ESCALATE, "guards_refuse")

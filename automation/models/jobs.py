@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from automation.conditions import ConditionError, check_promql
 from automation.states import Mode, Phase
-from devices.models import Device, Site
+from devices.models import CommandTemplate, Device, Site
 from exporters.models import Exporter
 from platforms.models import Platform
 from platforms.querysets import PlatformQuerySet
@@ -141,6 +141,11 @@ class Job(models.Model):
                 raise ValidationError({field: _("This belongs to another platform.")})
         if not isinstance(self.labels, dict):
             raise ValidationError({"labels": _('Write an object such as {"hall": "A"}.')})
+        templates = list(CommandTemplate.objects.filter(key=self.template_key))
+        if not any(template.is_repair for template in templates):
+            raise ValidationError(
+                {"template_key": _("Choose a command that switches power off and on again by itself.")}
+            )
         if self.source == self.Source.PROMQL:
             try:
                 check_promql(self.promql, platform_id=self.platform_id)

@@ -1,6 +1,7 @@
 """Cases: open them, take the next step, close them with proof, hand them to people."""
 
 import logging
+import math
 import uuid
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,7 +10,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 
 from automation.engine import Peers, Reading
-from automation.guards import Refusal, candidate_of, first_refusal
+from automation.guards import Refusal, candidate_of, first_refusal, mass_window
 from automation.models import ActionRun, Case, CaseEvent, GuardRefusal, Job
 from automation.peers import mass_of
 from automation.signals import case_told
@@ -19,7 +20,6 @@ from devices.errors import CommandInvalid
 from devices.models import Command, Device
 from devices.services import confirm, request_command
 from devices.states import MAY_HAVE_ACTED
-from exporters.models import Exporter
 from platforms import audit
 
 logger = logging.getLogger(__name__)
@@ -33,13 +33,13 @@ def job_actor(job: Job | None) -> audit.Actor:
 
 def tell(case: Case, kind: str, *, now: datetime, by: str = "", **data: Any) -> None:
     """Write a line of the case's timeline."""
-    CaseEvent.objects.create(case=case, at=now, kind=kind, data=data, by=by)
+    CaseEvent.objects.create(case=case, at=now, kind=kind, data=data, by=by[:100])
 
 
 def call_people(case: Case, kind: str) -> None:
-    """Ring: people should hear of this case."""
+    """Ring: people should hear of this case. Whoever listens cannot stop the work that rang."""
     key = case.pk
-    transaction.on_commit(lambda: case_told.send(Case, case_id=key, kind=kind))
+    transaction.on_commit(lambda: case_told.send_robust(Case, case_id=key, kind=kind))
 
 
 # --- opening -------------------------------------------------------------------------------------
@@ -49,10 +49,11 @@ def open_case(*, job: Job, device_id: int, reading: Reading, now: datetime) -> C
     """The live case of this device: a new one, or the one there is, whatever opened it."""
     device = Device.objects.select_related("platform", "site").get(pk=device_id)
     evidence: dict[str, Any] = {
-        "source": job.source, "value": reading.value, "hold_s": job.hold_s, "samples": job.fresh_samples,
+        "source": job.source, "value": _json_number(reading.value), "hold_s": job.hold_s,
+        "samples": job.fresh_samples,
         "observed_at": reading.observed_at.isoformat() if reading.observed_at else None,
     }  # fmt: skip
-    case, created = _live_or_new(
+    case, created = live_or_new(
         subject=f"device:{device.pk}", platform=device.platform, kind=Case.Kind.DEVICE, title=device.name,
         device=device, job=job, job_version=job.version, mode=job.mode, down_since=reading.since or device.state_since,
         evidence=evidence, now=now,
@@ -64,10 +65,32 @@ def open_case(*, job: Job, device_id: int, reading: Reading, now: datetime) -> C
             after=evidence, at=now,
         )  # fmt: skip
         _join_mass(case, device, job, now=now)
+    elif _outranks(job, case.job):
+        _take_over(case, job, now=now)
     return case
 
 
-def _live_or_new(*, subject: str, now: datetime, **fields: Any) -> tuple[Case, bool]:
+def _json_number(value: float | None) -> float | str | None:
+    """The databases' JSON knows no infinity."""
+    return value if value is None or math.isfinite(value) else str(value)
+
+
+def _outranks(job: Job, other: Job | None) -> bool:
+    """Whether ``job`` may do more for the device than the job that has its case."""
+    ranks = [Mode.SHADOW, Mode.SUGGEST, Mode.AUTO]
+    return (
+        other is None or not other.is_enabled or ranks.index(Mode(job.mode)) > ranks.index(Mode(other.mode))
+    )
+
+
+def _take_over(case: Case, job: Job, *, now: datetime) -> None:
+    """A job that only watches must not keep one that acts from its device."""
+    untouched = Case.objects.filter(pk=case.pk, state=C.OPEN, attempts=0)
+    if untouched.update(job=job, job_version=job.version, mode=job.mode):
+        tell(case, "taken_over", now=now, job=job.name)
+
+
+def live_or_new(*, subject: str, now: datetime, **fields: Any) -> tuple[Case, bool]:
     """The unique index decides a race; the loser takes the winner's case."""
     live = Case.objects.filter(subject=subject, state__in=LIVE)
     found = live.first()
@@ -82,7 +105,7 @@ def _live_or_new(*, subject: str, now: datetime, **fields: Any) -> tuple[Case, b
 
 def _join_mass(case: Case, device: Device, job: Job, *, now: datetime) -> None:
     """Many fell together: one parent tells people once, and its children wait."""
-    group = mass_of(device, now=now, window=max(timedelta(minutes=10), job.hold + timedelta(minutes=2)))
+    group = mass_of(device, now=now, window=mass_window(job))
     if group is None:
         return
     parent = _mass_case(case, group, now=now)
@@ -92,39 +115,31 @@ def _join_mass(case: Case, device: Device, job: Job, *, now: datetime) -> None:
 
 
 def _mass_case(child: Case, group: Peers, *, now: datetime) -> Case:
-    parent, created = _live_or_new(
+    parent, created = live_or_new(
         subject=group.subject, platform=child.platform, kind=Case.Kind.MASS, title=group.title, job=child.job,
         mode=child.mode, down_since=child.down_since, now=now,
-        evidence={"scope": group.scope, "bad": group.bad, "known": group.known},
+        evidence={"scope": group.scope, **group.figures},
     )  # fmt: skip
     if created:
-        tell(parent, "mass_opened", now=now, scope=group.scope, bad=group.bad, known=group.known)
+        tell(parent, "mass_opened", now=now, scope=group.scope, **group.figures)
         audit.record(
             actor=job_actor(child.job), verb="case.mass_opened", target=parent, platform=parent.platform,
             cause_id=parent.cause_id, after=parent.evidence, at=now,
         )  # fmt: skip
-        _escalate(parent, why="common_cause", now=now)
+        escalate(parent, why="common_cause", now=now)
     return parent
 
 
-def see_to_upstream(exporter: Exporter, *, now: datetime) -> Case | None:
-    """A CMS that fails or contradicts itself is one case of its own, and closes when it is well again."""
-    subject = f"upstream:{exporter.pk}"
-    live = Case.objects.filter(subject=subject, state__in=LIVE).first()
-    in_doubt = exporter.is_up is False or bool(exporter.suspect_reason)
-    if in_doubt and live is None:
-        with transaction.atomic():
-            live, created = _live_or_new(
-                subject=subject, platform=exporter.platform, kind=Case.Kind.UPSTREAM, title=exporter.name,
-                down_since=now,
-                evidence={"exporter": exporter.pk, "why": exporter.suspect_reason or exporter.last_error}, now=now,
-            )  # fmt: skip
-            if created:
-                tell(live, "upstream_doubted", now=now, why=exporter.suspect_reason or exporter.last_error)
-                _escalate(live, why="cms_in_doubt", now=now)
-    elif not in_doubt and live is not None and exporter.is_up:
-        _close_well(live, now=now, outcome="cms_answers_again")
-    return live
+def drop(case: Case, *, why: str, now: datetime) -> bool:
+    """What the case was about is no longer ours to watch."""
+    if not CASE.move(case, C.CANCELLED, now=now, why=why, outcome=why, closed_at=now, deadline_at=None):
+        return False
+    tell(case, "dropped", now=now, why=why)
+    audit.record(
+        actor=job_actor(case.job), verb="case.cancelled", target=case, platform=case.platform, cause_id=case.cause_id,
+        reason=why, at=now,
+    )  # fmt: skip
+    return True
 
 
 # --- the next step -------------------------------------------------------------------------------
@@ -132,13 +147,18 @@ def see_to_upstream(exporter: Exporter, *, now: datetime) -> Case | None:
 
 def advance_platform(platform_id: int, *, now: datetime) -> int:
     """Take the next step of each live device case of a platform, then of the mass cases; how many moved."""
-    live = Case.objects.filter(platform=platform_id, state__in=LIVE)
+    live = Case.objects.filter(platform=platform_id, platform__is_active=True, state__in=LIVE)
     moved = 0
-    for case_id in live.filter(kind=Case.Kind.DEVICE).order_by("opened_at").values_list("pk", flat=True):
-        moved += advance_case(case_id, now=now)
-    for parent in live.filter(kind=Case.Kind.MASS):
+    device_cases = live.filter(kind=Case.Kind.DEVICE).order_by("opened_at")
+    for case_id in list(device_cases.values_list("pk", flat=True)):
+        try:
+            moved += advance_case(case_id, now=now)
+        except Exception:  # one poisonous case must not stop the others
+            logger.exception("case=%s could not be advanced", case_id)
+    for parent in live.filter(kind=Case.Kind.MASS).select_related("job", "platform"):
         if not parent.children.filter(state__in=LIVE).exists():
-            moved += _close_well(parent, now=now, outcome="all_back")
+            with transaction.atomic():
+                moved += close_well(parent, now=now, outcome="all_back")
     return moved
 
 
@@ -153,7 +173,11 @@ def advance_case(case_id: uuid.UUID, *, now: datetime) -> bool:
                 .filter(pk=case_id, kind=Case.Kind.DEVICE, state__in=LIVE)
                 .first()
             )
-            if case is None or not _take(case, next_step(_facts(case, now=now), now=now), now=now):
+            if case is None or case.device is None:
+                return moved
+            if not case.device.is_active:
+                return drop(case, why="device_removed", now=now)
+            if not _take(case, next_step(_facts(case, now=now), now=now), now=now):
                 return moved
             moved = True
     return moved
@@ -175,16 +199,14 @@ def _facts(case: Case, *, now: datetime) -> CaseFacts:
         .values_list("first_at", flat=True)
         .first()
     )
-    waits_for_mass = case.parent is not None and case.parent.state in LIVE
-    observed_at, state = device.observed_at, device.state
     return CaseFacts(
         state=case.state,
-        mode=Mode.SHADOW if waits_for_mass or job is None or not job.is_enabled else job.mode,
+        mode=_mode(case),
         attempts=case.attempts,
         max_attempts=job.max_attempts if job else 0,
-        device_state=state,
+        device_state=device.state,
         device_since=device.state_since,
-        observed_at=observed_at,
+        observed_at=device.observed_at,
         back_since=case.back_since,
         command_state=command.state if command else None,
         command_sent_at=command.sent_at if command else None,
@@ -193,6 +215,13 @@ def _facts(case: Case, *, now: datetime) -> CaseFacts:
         verify=timedelta(seconds=job.verify_s if job else 900),
         patience=patience,
     )
+
+
+def _mode(case: Case) -> str:
+    """What may be done for the case just now."""
+    if case.parent is not None and case.parent.state in LIVE:
+        return "held"
+    return case.job.mode if case.job is not None and case.job.is_enabled else Mode.SHADOW
 
 
 def _take(case: Case, decision: Decision, *, now: datetime) -> bool:
@@ -210,7 +239,7 @@ def _take(case: Case, decision: Decision, *, now: datetime) -> bool:
     if decision.step is Step.VERIFY:
         return _verify(case, now=now)
     if decision.step is Step.ESCALATE:
-        return _escalate(case, why=decision.why, now=now)
+        return escalate(case, why=decision.why, now=now)
     if decision.step is Step.SUGGEST:
         return _suggest(case, why=decision.why, now=now)
     return start_attempt(case, why=decision.why, now=now)
@@ -237,7 +266,7 @@ def _verify(case: Case, *, now: datetime) -> bool:
     sent = command.sent_at if command is not None and command.state in MAY_HAVE_ACTED else None
     repaired = sent is not None and case.back_since is not None and case.back_since > sent
     outcome = "repaired" if repaired else "recovered_alone"
-    if not _close_well(case, now=now, outcome=outcome):
+    if not close_well(case, now=now, outcome=outcome):
         return False
     if repaired and command is not None:
         confirm(command.pk, at=now, why="back and stable")
@@ -246,7 +275,7 @@ def _verify(case: Case, *, now: datetime) -> bool:
     return True
 
 
-def _close_well(case: Case, *, now: datetime, outcome: str) -> bool:
+def close_well(case: Case, *, now: datetime, outcome: str) -> bool:
     if case.state in (C.OPEN, C.ACTING, C.ESCALATED):
         CASE.move(case, C.VERIFYING, now=now, why=outcome)
     if not CASE.move(
@@ -263,7 +292,7 @@ def _close_well(case: Case, *, now: datetime, outcome: str) -> bool:
     return True
 
 
-def _escalate(case: Case, *, why: str, now: datetime) -> bool:
+def escalate(case: Case, *, why: str, now: datetime) -> bool:
     """No more by machine: a person is told, and the case stays theirs until the device is back."""
     if not CASE.move(
         case, C.ESCALATED, now=now, why=why, outcome=why, deadline_at=None, notices_sent=F("notices_sent") + 1
@@ -285,14 +314,18 @@ def _suggest(case: Case, *, why: str, now: datetime) -> bool:
     """Say once per attempt what would help; a person decides."""
     refusal = first_refusal(candidate_of(case), now=now)
     if refusal is not None:
-        write_refusal(case, refusal, now=now)
+        _refuse(case, refusal, now=now)
         return False
-    attempt = case.attempts + 1
-    if not case.events.filter(kind="suggested", data__attempt=attempt).exists():
-        tell(case, "suggested", now=now, attempt=attempt, why=why)
+    if not is_suggested(case):
+        tell(case, "suggested", now=now, attempt=case.attempts + 1, why=why)
         Case.objects.filter(pk=case.pk).update(notices_sent=F("notices_sent") + 1)
         call_people(case, "suggested")
     return False
+
+
+def is_suggested(case: Case) -> bool:
+    """Whether the next attempt waits for a person's approval."""
+    return case.events.filter(kind="suggested", data__attempt=case.attempts + 1).exists()
 
 
 # --- acting --------------------------------------------------------------------------------------
@@ -304,9 +337,11 @@ def start_attempt(case: Case, *, why: str, now: datetime, by: Any = None) -> boo
     ``by`` is the person who approved or asked; the job itself acts without one.
     """
     candidate = candidate_of(case, by_person=by is not None)
+    if by is None and not _job_may_act(candidate.job):
+        return False
     refusal = first_refusal(candidate, now=now)
     if refusal is not None:
-        write_refusal(case, refusal, now=now)
+        _refuse(case, refusal, now=now)
         return False
     job, socket, attempt = candidate.job, candidate.socket, case.attempts + 1
     assert socket is not None  # noqa: S101  the guard `power` has seen to it
@@ -328,7 +363,8 @@ def start_attempt(case: Case, *, why: str, now: datetime, by: Any = None) -> boo
                 job_id=job.pk, source_ref=f"job:{job.pk}", reason=job.name, now=now,
             )  # fmt: skip
     except CommandInvalid as exc:
-        write_refusal(case, Refusal("power", "command_invalid", {"why": str(exc), **exc.fields}), now=now)
+        case.refresh_from_db(fields=["state", "state_changed_at", "attempts", "back_since"])  # rolled back
+        write_refusal(case, Refusal("power", "invalid", {"why": str(exc), **exc.fields}), now=now)
         return False
     RUN.move(run, RunState.RUNNING, now=now, command=command)
     tell(
@@ -344,6 +380,20 @@ def start_attempt(case: Case, *, why: str, now: datetime, by: Any = None) -> boo
     return True
 
 
+def _job_may_act(job: Job) -> bool:
+    """The job acts by itself, and nobody else counts its actions in this moment: else at the next look."""
+    mine = Job.objects.select_for_update(skip_locked=True, no_key=True, of=("self",))
+    return mine.filter(pk=job.pk, is_enabled=True, mode=Mode.AUTO, version=job.version).exists()
+
+
+def _refuse(case: Case, refusal: Refusal, *, now: datetime) -> None:
+    """Write down why not; who is refused because many fell belongs to their common case."""
+    write_refusal(case, refusal, now=now)
+    waits = case.parent is not None and case.parent.state in LIVE
+    if refusal.guard == "mass_change" and not waits and case.device is not None and case.job is not None:
+        _join_mass(case, case.device, case.job, now=now)
+
+
 def write_refusal(case: Case, refusal: Refusal, *, now: datetime) -> None:
     """One line of the why-not journal; the same objection to the same attempt is counted, not repeated."""
     assert case.device is not None  # noqa: S101  only device cases act
@@ -355,7 +405,8 @@ def write_refusal(case: Case, refusal: Refusal, *, now: datetime) -> None:
         },
     )  # fmt: skip
     if created:
-        tell(case, "refused", now=now, guard=refusal.guard, reason=refusal.reason, **refusal.data)
+        told = {"guard": refusal.guard, "reason": refusal.reason, **refusal.data}
+        CaseEvent.objects.create(case=case, at=now, kind="refused", data=told)
     else:
         GuardRefusal.objects.filter(pk=row.pk).update(
             last_at=now, times=F("times") + 1, data=refusal.data, lifts_at=refusal.lifts_at
@@ -393,8 +444,11 @@ def repair_now(case: Case, *, by: Any, now: datetime) -> bool:
         )
         if locked.state not in (C.OPEN, C.VERIFYING, C.ACTING, C.ESCALATED) or locked.job is None:
             return False
+        if refusal := first_refusal(candidate_of(locked, by_person=True), now=now):
+            write_refusal(locked, refusal, now=now)  # and the case stays where it is
+            return False
         if locked.state == C.ESCALATED:
-            CASE.move(locked, C.VERIFYING, now=now, why="asked by a person", by=str(by))
+            CASE.move(locked, C.VERIFYING, now=now, why="asked by a person", by=str(by)[:100])
         return start_attempt(locked, why="asked by a person", now=now, by=by)
 
 
@@ -402,9 +456,13 @@ def cancel_case(case: Case, *, by: Any, reason: str, now: datetime) -> bool:
     """A person ends the case without proof; what is queued for it does not leave any more."""
     with transaction.atomic():
         if not CASE.move(
-            case, C.CANCELLED, now=now, why=reason, by=str(by), outcome="cancelled", closed_at=now
-        ):
+            case, C.CANCELLED, now=now, why=reason[:300], by=str(by)[:100], outcome="cancelled", closed_at=now,
+            deadline_at=None,
+        ):  # fmt: skip
             return False
+        run = _last_run(case)
+        if run is not None:
+            RUN.move(run, RunState.FAILED, now=now, reason="cancelled")
         tell(case, "cancelled", now=now, by=str(by), reason=reason)
         audit.record(
             actor=audit.person(by), verb="case.cancelled", target=case, platform=case.platform, reason=reason,

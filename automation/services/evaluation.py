@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import F
 
 from automation.engine import Edge, Reading, Verdict, View, advance, forget, judge
 from automation.errors import PrometheusUnavailable
 from automation.models import Job, JobRun, JobState
-from automation.services import cases
+from automation.services import cases, upstreams
 from automation.sources import expected_dark, read_prometheus, read_snapshot
+from automation.states import Phase
+from devices.states import DeviceState
 from exporters.models import Exporter
 
 logger = logging.getLogger(__name__)
@@ -33,13 +36,22 @@ class Tally:
 def evaluate_after_round(exporter_id: int, *, now: datetime) -> None:
     """Judge the jobs that look at this exporter; the round's own time is the tick."""
     exporter = Exporter.objects.select_related("platform").get(pk=exporter_id)
-    cases.see_to_upstream(exporter, now=now)
+    upstreams.see_to_upstream(exporter, now=now)
     stamp = exporter.last_round_at.isoformat() if exporter.last_round_at else "never"
     jobs = Job.objects.filter(platform=exporter.platform_id, is_enabled=True, platform__is_active=True)
     for job in jobs.select_related("platform"):
         if job.exporter_id in (None, exporter_id):
-            evaluate_job(job, tick=f"round:{exporter_id}:{stamp}", now=now)
+            evaluate_safely(job, tick=f"round:{exporter_id}:{stamp}", now=now)
     cases.advance_platform(exporter.platform_id, now=now)
+
+
+def evaluate_safely(job: Job, *, tick: str, now: datetime) -> None:
+    """One broken job must not stop the others; it is shown as broken."""
+    try:
+        evaluate_job(job, tick=tick, now=now)
+    except Exception:
+        logger.exception("job=%s could not be evaluated", job.pk)
+        Job.objects.filter(pk=job.pk).update(broken_reason="internal error, see the log")
 
 
 def evaluate_job(job: Job, *, tick: str, now: datetime) -> JobRun | None:
@@ -76,35 +88,58 @@ def _advance_views(job: Job, readings: Readings, *, now: datetime) -> Tally:
     """
     tally = Tally(looked_at=len(readings))
     with transaction.atomic():
-        locked = Job.objects.select_for_update().get(pk=job.pk)
+        locked = Job.objects.select_for_update(no_key=True).get(pk=job.pk)
         if not locked.is_enabled or locked.version != job.version:
             return tally
-        away = locked.evaluated_at is None or now - locked.evaluated_at > max(GAP, 3 * _interval(readings))
+        away = _was_away(locked, readings, now=now)
         stored = {row.device_id: row for row in JobState.objects.filter(job=job)}
-        for device_id, (reading, max_age) in readings.items():
+        # in one order everywhere: two jobs that open cases for the same devices do not deadlock
+        for device_id, (reading, max_age) in sorted(readings.items()):
             verdict = judge(reading, max_age=max_age, now=now)
             tally.breach += verdict is Verdict.BREACH
             tally.unknown += verdict is Verdict.UNKNOWN
             row = stored.get(device_id)
             if row is None and verdict is not Verdict.BREACH:
                 continue  # most devices are fine and need no row
-            edge = _advance_one(job, row, device_id, verdict, reading, away=away)
+            view = _view_before(job, row, reading, away=away, now=now)
+            edge = _advance_one(job, row, view, verdict, reading, device_id=device_id, max_gap=max_age)
             if edge is Edge.FIRED:
                 tally.fired += 1
                 cases.open_case(job=job, device_id=device_id, reading=reading, now=now)
+        _calm_the_absent(job, readings, now=now)
         Job.objects.filter(pk=job.pk).update(evaluated_at=now, broken_reason="")
     return tally
 
 
-def _advance_one(
-    job: Job, row: JobState | None, device_id: int, verdict: Verdict, reading: Reading, *, away: bool
-) -> Edge:
+def _was_away(job: Job, readings: Readings, *, now: datetime) -> bool:
+    """Nobody evaluated the job for a while, or the clock went back: what is pending must be learned anew."""
+    last = job.evaluated_at
+    return last is None or last > now or now - last > max(GAP, 3 * _interval(readings))
+
+
+def _view_before(job: Job, row: JobState | None, reading: Reading, *, away: bool, now: datetime) -> View:
     view = View(row.phase, row.since, row.samples, row.last_sample_at, row.episode) if row else View()
-    fresh = forget(view) if away or (row is not None and row.job_version != job.version) else view
+    if away:
+        return forget(view, now=now, down_since=reading.since)
+    return forget(view, now=now) if row is not None and row.job_version != job.version else view
+
+
+def _advance_one(
+    job: Job,
+    row: JobState | None,
+    view: View,
+    verdict: Verdict,
+    reading: Reading,
+    *,
+    device_id: int,
+    max_gap: timedelta,
+) -> Edge:
     after, edge = advance(
-        fresh, verdict, observed_at=reading.observed_at, hold=job.hold, fresh_samples=job.fresh_samples
-    )
-    if row is not None and after == view and row.job_version == job.version:
+        view, verdict, observed_at=reading.observed_at, hold=job.hold, fresh_samples=job.fresh_samples,
+        max_gap=max_gap,
+    )  # fmt: skip
+    stored = View(row.phase, row.since, row.samples, row.last_sample_at, row.episode) if row else None
+    if row is not None and after == stored and row.job_version == job.version:
         return edge
     JobState.objects.update_or_create(
         job=job,
@@ -115,6 +150,22 @@ def _advance_one(
         },
     )  # fmt: skip
     return edge
+
+
+def _calm_the_absent(job: Job, readings: Readings, *, now: datetime) -> None:
+    """A query that only returns what is wrong never says "fine" of anything.
+
+    Absent is unknown, so it is the device's own state that ends such an episode: seen online, and
+    since after the last sample that was wrong.
+    """
+    views = JobState.objects.filter(job=job).exclude(phase=Phase.OK)
+    absent = views.exclude(device__in=list(readings)).filter(
+        device__state=DeviceState.ONLINE,
+        device__state_since__gt=F("last_sample_at"),
+        device__observed_at__gte=now - max(GAP, _interval(readings)),
+    )
+    ids = list(absent.values_list("pk", flat=True))
+    JobState.objects.filter(pk__in=ids).update(phase=Phase.OK, since=None, samples=0)
 
 
 def _interval(readings: Readings) -> timedelta:

@@ -1,28 +1,58 @@
 """The sweep behind every bell: what a lost wake-up or a passed deadline left behind is found here."""
 
 import logging
-from datetime import datetime
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
 
 from automation.models import Case, Heartbeat, Job
-from automation.services import cases, evaluation
+from automation.services import cases, evaluation, upstreams
 from automation.signals import case_told
-from automation.states import LIVE
+from automation.states import LIVE, CaseState, Mode
 from devices.services import sweep_commands
+from exporters.models import Exporter
 
 logger = logging.getLogger(__name__)
+LATELY = timedelta(hours=1)  # how long a closed case is told of again
+SWEEP = 500  # cases that one sweep rings for
 
 
 def sweep(*, now: datetime) -> None:
     """Settle commands, evaluate jobs that no round has evaluated, advance live cases, ring again for people."""
     Heartbeat.objects.update_or_create(name="sweep", defaults={"at": now})
-    sweep_commands(now=now)
+    _safely(sweep_commands, now=now)
+    for exporter in (
+        Exporter.objects.filter(platform__is_active=True).select_related("platform").defer("secret")
+    ):
+        _safely(upstreams.see_to_upstream, exporter, now=now)
     for job in Job.objects.filter(is_enabled=True, platform__is_active=True).select_related("platform"):
-        try:
-            evaluation.evaluate_job(job, tick=f"sweep:{now:%Y-%m-%dT%H:%M}", now=now)
-        except Exception:  # one broken job must not stop the others; it is moved aside and shown as broken
-            logger.exception("job=%s could not be evaluated", job.pk)
-            Job.objects.filter(pk=job.pk).update(broken_reason="internal error, see the log")
-    for platform_id in Case.objects.filter(state__in=LIVE).values_list("platform_id", flat=True).distinct():
-        cases.advance_platform(platform_id, now=now)
-    for case in Case.objects.filter(state="escalated").only("pk")[:500]:
-        case_told.send(Case, case_id=case.pk, kind="escalated")
+        evaluation.evaluate_safely(job, tick=f"sweep:{now:%Y-%m-%dT%H:%M}", now=now)
+    live = Case.objects.filter(state__in=LIVE).order_by().values_list("platform_id", flat=True)
+    for platform_id in live.distinct():
+        _safely(cases.advance_platform, platform_id, now=now)
+    _safely(upstreams.drop_orphans, now=now)
+    _safely(ring_again, now=now)
+
+
+def _safely(step: Callable[..., Any], *args: Any, now: datetime) -> None:
+    """One failing step must not stop the others; the next sweep tries it again."""
+    try:
+        step(*args, now=now)
+    except Exception:
+        logger.exception(
+            "sweep failed step=%s of=%s", step.__name__, [getattr(arg, "pk", arg) for arg in args]
+        )
+
+
+def ring_again(*, now: datetime) -> None:
+    """Ring for every case that people must hear of; whoever listens makes one notice of any number of rings."""
+    told = Case.objects.filter(notices_sent__gt=0).order_by("-state_changed_at")
+    ringing = [
+        ("escalated", told.filter(state=CaseState.ESCALATED)),
+        ("verified", told.filter(state=CaseState.VERIFIED, closed_at__gte=now - LATELY)),
+        ("suggested", told.filter(state__in=[CaseState.OPEN, CaseState.ACTING], job__mode=Mode.SUGGEST)),
+    ]
+    for kind, rows in ringing:
+        for case in rows[:SWEEP]:
+            if kind != "suggested" or cases.is_suggested(case):
+                case_told.send_robust(Case, case_id=case.pk, kind=kind)
