@@ -309,7 +309,7 @@ def alphabet_of(dcs: int) -> Alphabet:
     if group < 0x8:
         if dcs & 0x20:
             raise PduError("compressed")
-        return ("gsm7", "8bit", "ucs2", "gsm7")[dcs >> 2 & 0x03]  # type: ignore[return-value]
+        return ("gsm7", "8bit", "ucs2", "gsm7")[dcs >> 2 & 0x03]
     if group == 0xE:
         return "ucs2"
     return "8bit" if group == 0xF and dcs & 0x04 else "gsm7"
