@@ -1,13 +1,14 @@
 """Make notices and see them on their way; commands never wait for people's mail."""
 
 import logging
+import time
 import uuid
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import translation
 
 from automation.models import Case
@@ -26,6 +27,8 @@ logger = logging.getLogger(__name__)
 D = DeliveryState
 LEASE = timedelta(minutes=2)
 MAX_ATTEMPTS = 8
+BUDGET_S = 40.0  # of one run: the queue ends a task that lasts longer than its own limit
+STILL_TRUE = {"escalated": ("escalated",), "suggested": ("open", "acting")}  # states in which to tell of it
 SEVERITY = {"escalated": Notice.Severity.CRITICAL, "suggested": Notice.Severity.WARNING}
 
 
@@ -35,7 +38,7 @@ def notify_of_case(case_id: uuid.UUID, *, kind: str, now: datetime | None = None
     case = Case.objects.select_related("platform", "device").filter(pk=case_id).first()
     if case is None:
         return None
-    if kind == "escalated" and case.state != "escalated":
+    if case.state not in STILL_TRUE.get(kind, (case.state,)):
         return None  # it moved on before the sweep came by
     with transaction.atomic():
         notice, created = Notice.objects.get_or_create(
@@ -77,37 +80,65 @@ def _address(notice: Notice, case: Case, *, now: datetime) -> None:
     Delivery.objects.bulk_create(rows)
 
 
-def deliver_due(*, now: datetime | None = None) -> int:
-    """Send what is due; how many reached their channel. Safe to run in several processes."""
-    now = now or utcnow()
-    for row in Delivery.objects.filter(state=D.SENDING, lease_until__lt=now)[:100]:
-        # people may rather read a notice twice than never
+def deliver_due(*, now: datetime | None = None, budget_s: float = BUDGET_S) -> int:
+    """Send what is due; how many reached their channel. Safe to run in several processes.
+
+    Without ``now`` each row is sent as of its own moment: a slow mail server must not eat the leases
+    of the rows behind it. What does not fit into ``budget_s`` is left to the next run.
+    """
+    began, start = now or utcnow(), time.monotonic()
+    for row in Delivery.objects.filter(state=D.SENDING, lease_until__lt=began)[:100]:
+        _take_back(row, now=began)
+    due = Delivery.objects.filter(state=D.QUEUED, next_attempt_at__lte=began).order_by("next_attempt_at")
+    reached = 0
+    for row in due.select_related("notice__platform", "user")[:200]:
+        if time.monotonic() - start > budget_s:
+            break
+        reached += _deliver(row, now=now or utcnow())
+    return reached
+
+
+def _take_back(row: Delivery, *, now: datetime) -> None:
+    """Its sender is gone. People may rather read a notice twice than never, but not without end."""
+    if row.attempts >= MAX_ATTEMPTS:
+        DELIVERY.move(row, D.FAILED, now=now, reason="tries spent")
+    else:
         DELIVERY.move(row, D.QUEUED, now=now, next_attempt_at=now)
-    due = Delivery.objects.filter(state=D.QUEUED, next_attempt_at__lte=now).order_by("next_attempt_at")
-    return sum(_deliver(row, now=now) for row in due.select_related("notice__platform", "user")[:200])
 
 
 def _deliver(row: Delivery, *, now: datetime) -> bool:
     if not row.user.is_active:
         DELIVERY.move(row, D.MUTED, now=now, reason="account is not active")
         return False
-    if not DELIVERY.move(row, D.SENDING, now=now, lease_until=now + LEASE, attempts=row.attempts + 1):
+    if not DELIVERY.move(row, D.SENDING, now=now, lease_until=now + LEASE, attempts=F("attempts") + 1):
         return False
+    try:
+        _hand_over(row)
+    except ChannelError as exc:
+        _try_again(row, exc, now=now)
+        return False
+    except Exception as exc:  # one poisonous notice must not stop the others
+        logger.exception("delivery=%s channel=%s broke", row.pk, row.channel)
+        _try_again(row, ChannelError(type(exc).__name__, permanent=False), now=now)
+        return False
+    return DELIVERY.move(row, D.SENT, now=now, reason="")
+
+
+def _hand_over(row: Delivery) -> None:
     channel: Any = backend("NOTIFICATION_CHANNELS", row.channel)()
     link = f"{settings.PUBLIC_URL}/admin/automation/case/{row.notice.case_id}/change/"
     with translation.override(row.user.language):
         text = render(row.notice.kind, row.notice.data, link=link)
-    try:
         channel.send(row.user, text)
-    except ChannelError as exc:
-        logger.warning("delivery=%s channel=%s failed: %s", row.pk, row.channel, exc)
-        if exc.permanent or row.attempts >= MAX_ATTEMPTS:
-            DELIVERY.move(row, D.FAILED, now=now, reason=str(exc)[:200])
-        else:
-            pause = backoff(row.attempts, base_s=10.0, cap_s=600.0, jitter=0.5)
-            DELIVERY.move(row, D.QUEUED, now=now, reason=str(exc)[:200], next_attempt_at=now + pause)
-        return False
-    return DELIVERY.move(row, D.SENT, now=now, reason="")
+
+
+def _try_again(row: Delivery, exc: ChannelError, *, now: datetime) -> None:
+    logger.warning("delivery=%s channel=%s failed: %s", row.pk, row.channel, exc)
+    if exc.permanent or row.attempts >= MAX_ATTEMPTS:
+        DELIVERY.move(row, D.FAILED, now=now, reason=str(exc)[:200])
+        return
+    pause = backoff(row.attempts, base_s=10.0, cap_s=600.0, jitter=0.5)
+    DELIVERY.move(row, D.QUEUED, now=now, reason=str(exc)[:200], next_attempt_at=now + pause)
 
 
 def mark_read(notice: Notice, *, by: Any, now: datetime) -> int:

@@ -20,6 +20,8 @@ class EmailChannel:
         try:
             send_mail(subject, text.body, None, [user.email])
         except smtplib.SMTPRecipientsRefused as exc:
-            raise ChannelError("address refused", permanent=True) from exc
+            # 4xx means "not now" (greylisting): only 5xx is for good
+            for_good = all(code >= 500 for code, _answer in exc.recipients.values())
+            raise ChannelError("address refused", permanent=for_good) from exc
         except (smtplib.SMTPException, OSError) as exc:
             raise ChannelError(type(exc).__name__, permanent=False) from exc
