@@ -9,6 +9,10 @@
 4. *Settle*: the row, its units, its command and the journal in one transaction, if the fence is still ours.
 
 Any number of pumps may run at once, here and elsewhere; each may be killed at any point.
+
+A gateway with a process of its own (a modem) is not sent to from here. At the barrier the row goes back
+to ``queued``, given to that process alone until ``handed_until``; its pump then does all four steps. A
+row that it does not take up in time is free again, and another gateway is tried first.
 """
 
 import logging
@@ -25,7 +29,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, connections, transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from devices.services import (
     record_failed,
@@ -36,7 +40,7 @@ from devices.services import (
 )
 from remosa.lib.backoff import backoff
 from remosa.lib.clock import utcnow
-from sms import engine
+from sms import engine, ports
 from sms.errors import GatewayError
 from sms.models import Gateway, SmsMessage
 from sms.ports import Accepted
@@ -64,6 +68,10 @@ class Claim:
 
 class Lost(Exception):
     """The row is no longer ours: the lease ran out, or a person cancelled. Rolls the transaction back."""
+
+
+class NoGateway(Exception):
+    """No gateway is well and within its rate."""
 
 
 def _nothing(name: str, message_id: uuid.UUID) -> None:
@@ -146,9 +154,7 @@ class Pump:
     def _claim(self, message_id: uuid.UUID | None) -> Claim | None:
         started, now = self.monotonic(), self.now()
         with transaction.atomic():
-            due = SmsMessage.objects.filter(
-                state=SmsState.QUEUED, next_attempt_at__lte=now, expires_at__gt=now
-            ).order_by("next_attempt_at", "created_at")
+            due = self._due(now).order_by("next_attempt_at", "created_at")
             if message_id is not None:
                 due = due.filter(pk=message_id)
             if connection.features.has_select_for_update_skip_locked:
@@ -159,7 +165,7 @@ class Pump:
             fence = self._take_over(message, SmsState.QUEUED)
             lease = {
                 "lease_owner": self.owner,
-                "lease_until": now + timedelta(seconds=settings.OUTBOX_LEASE_S),
+                "lease_until": now + timedelta(seconds=self._lease_s(message)),
             }
             if fence is None or not SMS.move(
                 message, SmsState.CLAIMED, now=now, by=self.owner, fence=fence, **lease
@@ -168,6 +174,19 @@ class Pump:
             self.checkpoint("claim_before_commit", message.pk)
         self.checkpoint("after_claim", message.pk)
         return Claim(message, fence, started)
+
+    def _due(self, now: datetime) -> QuerySet[SmsMessage]:
+        """The rows that this pump may take up."""
+        due = SmsMessage.objects.filter(
+            state=SmsState.QUEUED, next_attempt_at__lte=now, expires_at__gt=now
+        )
+        return due.exclude(handed_until__gt=now)
+
+    def _lease_s(self, message: SmsMessage) -> float:
+        return settings.OUTBOX_LEASE_S
+
+    def _deadline_s(self, message: SmsMessage) -> float:
+        return settings.OUTBOX_SEND_DEADLINE_S
 
     def _take_over(self, message: SmsMessage, state: SmsState) -> int | None:
         """Raise the row's fence, so that no earlier holder can move it; None when it changed meanwhile."""
@@ -179,11 +198,15 @@ class Pump:
 
     # --- the way of one row ---------------------------------------------------------------------
     def _carry(self, claim: Claim) -> None:
-        gateway = self._barrier(claim)
+        try:
+            gateway = self._barrier(claim)
+        except NoGateway:
+            self._postpone(claim)
+            return
         if gateway is None:
             return
-        deadline_s = settings.OUTBOX_SEND_DEADLINE_S
-        if self._lease_left_s(claim) < deadline_s + MARGIN_RATIO * settings.OUTBOX_LEASE_S:
+        deadline_s, lease_s = self._deadline_s(claim.message), self._lease_s(claim.message)
+        if self._lease_left_s(claim) < deadline_s + MARGIN_RATIO * lease_s:
             self._step_back(claim)
             return
         accepted, error = self._send(claim, gateway, deadline_s)
@@ -193,10 +216,13 @@ class Pump:
         self._note_health(gateway, error)
 
     def _lease_left_s(self, claim: Claim) -> float:
-        return settings.OUTBOX_LEASE_S - (self.monotonic() - claim.at)
+        return self._lease_s(claim.message) - (self.monotonic() - claim.at)
 
     def _barrier(self, claim: Claim) -> Gateway | None:
-        """Commit ``sending`` and return the gateway; None when the row must not or cannot leave now."""
+        """Commit ``sending`` and return the gateway; None when the row must not leave.
+
+        NoGateway undoes what the guards have noted: nothing is about to leave after all.
+        """
         message, now = claim.message, self.now()
         with transaction.atomic():
             if message.expires_at <= now:
@@ -205,20 +231,46 @@ class Pump:
             if message.command_id and (reason := refusal_at_barrier(message.command_id, now=now)):
                 self._drop(claim, SmsState.CANCELLED, reason, now=now)
                 return None
-            gateway = gateways.reserve_slot(message, now=now)
+            gateway = self._choose(message, now=now)
             if gateway is None:
-                at, why = gateways.when_to_look_again(message.platform_id, now=now)
-                self._move(claim, SmsState.QUEUED, now=now, why=why, reason=why, next_attempt_at=at)
+                raise NoGateway
+            if not self._sends_through(gateway):
+                self._hand_over(claim, gateway, now=now)
                 return None
             self._commit_to_sending(claim, gateway, now=now)
             self.checkpoint("barrier_before_commit", message.pk)
         self.checkpoint("after_barrier", message.pk)
         return gateway
 
+    def _postpone(self, claim: Claim) -> None:
+        now = self.now()
+        at, why = gateways.when_to_look_again(claim.message.platform_id, now=now)
+        self._move(claim, SmsState.QUEUED, now=now, why=why, reason=why, next_attempt_at=at)
+
+    def _choose(self, message: SmsMessage, *, now: datetime) -> Gateway | None:
+        """The gateway for ``message``, with a place of its rate taken; None when there is none now."""
+        return gateways.reserve_slot(message, now=now)
+
+    def _sends_through(self, gateway: Gateway) -> bool:
+        """Whether this process sends through ``gateway``; a kind that nobody knows fails when it is used."""
+        return not gateways.has_own_process(gateway.kind)
+
+    def _hand_over(self, claim: Claim, gateway: Gateway, *, now: datetime) -> None:
+        """Give the row to the process of ``gateway``. No try is counted: nothing has been tried."""
+        until = now + timedelta(seconds=settings.OUTBOX_HAND_OVER_S)
+        self._move(
+            claim, SmsState.QUEUED, now=now, why=f"handed to gateway {gateway.pk}", reason="waits_for_modem",
+            gateway=gateway, handed_until=until, next_attempt_at=now, lease_owner="", lease_until=None,
+        )  # fmt: skip
+
+    def _backend(self, gateway: Gateway) -> ports.Gateway:
+        return gateways.backend_of(gateway)
+
     def _commit_to_sending(self, claim: Claim, gateway: Gateway, *, now: datetime) -> None:
         self._move(
-            claim, SmsState.SENDING, now=now, gateway=gateway, attempts=claim.message.attempts + 1, reason=""
-        )
+            claim, SmsState.SENDING, now=now, gateway=gateway, attempts=claim.message.attempts + 1, reason="",
+            handed_until=None,
+        )  # fmt: skip
 
     def _move(
         self, claim: Claim, target: SmsState, *, now: datetime, why: str = "", **columns: object
@@ -244,7 +296,7 @@ class Pump:
     ) -> tuple[Accepted | None, GatewayError | None]:
         message = claim.message
         try:
-            backend = gateways.backend_of(gateway)
+            backend = self._backend(gateway)
         except Exception as exc:  # a wrong configuration: nothing has left
             logger.exception("gateway unusable gateway=%s", gateway.pk)
             return None, GatewayError(f"gateway_unusable_{type(exc).__name__}", outcome="not_sent")

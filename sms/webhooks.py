@@ -29,7 +29,7 @@ from sms.models import Gateway
 from sms.ports import Gateway as Backend
 from sms.services.gateways import backend_of, of_hook
 from sms.services.inbound import receive, storable
-from sms.services.reports import apply_delivery_report
+from sms.services.reports import REF_AGE, apply_delivery_report
 
 logger = logging.getLogger(__name__)
 MAX_BODY = 64 * 1024  # bytes
@@ -142,7 +142,7 @@ def _take_report(gateway: Gateway, backend: Backend, item: Mapping[str, Any]) ->
     told, now = backend.parse_report(item), utcnow()
     if told.delivered is None:
         return "ignored"
-    at = min(told.at, now) if told.at else now
+    at = told.at if told.at and now - REF_AGE <= told.at <= now else now  # their clock may be anywhere
     return apply_delivery_report(
         gateway=gateway,
         delivered=told.delivered,

@@ -55,6 +55,7 @@ class SmsMessage(models.Model):
     fence = models.PositiveIntegerField(default=0)
     lease_owner = models.CharField(max_length=64, blank=True)
     lease_until = models.DateTimeField(null=True)
+    handed_until = models.DateTimeField(null=True)  # until then it is for the process of ``gateway`` alone
     gateway_ref = models.CharField(_("number at the gateway"), max_length=100, blank=True)
     price = models.DecimalField(_("price"), max_digits=10, decimal_places=4, null=True)
     sent_at = models.DateTimeField(_("sent"), null=True)
@@ -87,7 +88,10 @@ class SmsEvent(models.Model):
     """One step of an SMS's life; append-only."""
 
     PLATFORM_PATH = "message__platform"
-    OWNER_PATHS = ("message__command__device__owner", "message__command__device__shares__user")
+    OWNER_PATHS = (
+        "message__command__device__owner", "message__command__device__shares__user",
+        "message__command__target__owner", "message__command__target__shares__user",
+    )  # fmt: skip
 
     message = models.ForeignKey(SmsMessage, models.CASCADE, related_name="events")
     from_state = models.CharField(max_length=16)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Case, F, Q, When
 
 from remosa.lib.registry import backend
@@ -42,6 +43,11 @@ def backend_of(gateway: Gateway) -> ports.Gateway:
     return backend("SMS_GATEWAYS", gateway.kind)(account)
 
 
+def has_own_process(kind: str) -> bool:
+    """Whether a gateway of this kind is sent through by a process of its own; False for an unknown kind."""
+    return kind in settings.SMS_GATEWAYS and backend("SMS_GATEWAYS", kind).capabilities.own_process
+
+
 def configuration_faults(kind: str, config: Mapping[str, Any]) -> dict[str, str]:
     """What is wrong with ``config`` for this kind of gateway, as ``{field: sentence}``."""
     return backend("SMS_GATEWAYS", kind).check(config)
@@ -69,13 +75,13 @@ def is_well(gateway: Gateway, *, now: datetime) -> bool:
 def reserve_slot(message: SmsMessage, *, now: datetime) -> Gateway | None:
     """Take one place of this minute's rate at the best gateway for ``message``; None when all are full or ill.
 
-    A message that its last gateway did not take goes to another one first, if there is another. A
-    test stays with the gateway that it is meant to test.
+    A message that its last gateway did not take (or whose process did not take it up in time) goes
+    to another one first, if there is another. A test stays with the gateway that it is meant to test.
     """
     rows = candidates(message.platform_id)
     if message.purpose == SmsMessage.Purpose.TEST and message.gateway_id:
         rows = [row for row in rows if row.pk == message.gateway_id]
-    elif message.attempts:
+    elif message.attempts or message.handed_until is not None:
         rows.sort(key=lambda row: row.pk == message.gateway_id)  # stable: the order stays otherwise
     return next((row for row in rows if is_well(row, now=now) and _take_slot(row, now=now)), None)
 

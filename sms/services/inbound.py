@@ -118,7 +118,7 @@ def _conclude(
         cause_id=row.command.cause_id if row.command else None, after={"match": row.state},
     )  # fmt: skip
     key = row.pk
-    transaction.on_commit(lambda: inbound_matched.send(InboundSms, inbound_id=key))
+    transaction.on_commit(lambda: inbound_matched.send_robust(InboundSms, inbound_id=key))
 
 
 def sweep_inbound(*, now: datetime) -> int:

@@ -121,4 +121,4 @@ def note_move(message: SmsMessage, *, now: datetime) -> None:
         after={"purpose": message.purpose, "parts": message.segments, "tries": message.attempts},
     )  # fmt: skip
     key = message.pk
-    transaction.on_commit(lambda: message_moved.send(SmsMessage, message_id=key))
+    transaction.on_commit(lambda: message_moved.send_robust(SmsMessage, message_id=key))

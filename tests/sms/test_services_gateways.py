@@ -9,7 +9,7 @@ from sms.services import choose_gateway
 from sms.services.gateways import reserve_slot
 from sms.states import SmsState
 from tests.factories import NOW
-from tests.sms.fakes import make_fake, make_notice, not_sent, rejected, unknown
+from tests.sms.fakes import make_command, make_fake, make_notice, not_sent, rejected, unknown
 
 pytestmark = pytest.mark.databases
 S = SmsState
@@ -43,6 +43,14 @@ def test_gateway_of_another_platform_is_never_used(north, south, fake, pump):
     pump.drain()
 
     assert (fresh(message).state, message.reason, fake.sent) == (S.QUEUED, "no_gateway", [])
+
+
+def test_reply_is_not_awaited_while_nothing_can_leave(north, fake, pump):
+    command = make_command(north)
+
+    pump.drain()
+
+    assert (fresh(command).state, command.reply_until, command.sms.reason) == ("queued", None, "no_gateway")
 
 
 def test_message_without_a_gateway_expires_with_its_reason(north, fake, pump, clock):
