@@ -37,12 +37,17 @@ SHOWN_FAULTS = 15
 KIND_NAMES = {"cubic": "Cubic", "addreality": "Addreality"}
 
 
+LINES_HELP = _(
+    "One per line: a MAC (or a number in the CMS), then perhaps a name. Any way of writing a MAC will do."
+)
+
+
 class DevicesForm(forms.Form):
     """Devices to poll, pasted."""
 
     lines = forms.CharField(
         label=_("Devices"), max_length=500_000, widget=UnfoldAdminTextareaWidget(attrs={"rows": 10}),
-        help_text=_("One per line: a MAC (or a number in the CMS), then perhaps a name. Any way of writing a MAC will do."),
+        help_text=LINES_HELP,
     )  # fmt: skip
 
 
@@ -52,7 +57,7 @@ class ExporterForm(SecretsForm):
     secrets = ("secret",)
     lines = forms.CharField(
         label=_("Devices"), max_length=500_000, required=False, widget=UnfoldAdminTextareaWidget(attrs={"rows": 8}),
-        help_text=_("One per line: a MAC (or a number in the CMS), then perhaps a name. Any way of writing a MAC will do."),
+        help_text=LINES_HELP,
     )  # fmt: skip
 
     class Meta:
@@ -94,13 +99,16 @@ def say_report(request: HttpRequest, report: AddReport) -> None:
     if report.duplicates:
         messages.warning(request, _g("Pasted twice: %(n)d.") % {"n": len(report.duplicates)})
     faults = [
-        _g("Line %(number)d (%(text)s): %(why)s") % {"number": bad.line_no, "text": bad.text, "why": bad.reason}
+        _g("Line %(number)d (%(text)s): %(why)s")
+        % {"number": bad.line_no, "text": bad.text, "why": bad.reason}
         for bad in report.bad
     ] + [f"{refused.external_id}: {refused.reason}" for refused in report.refused]
     for fault in faults[:SHOWN_FAULTS]:
         messages.error(request, fault)
     if len(faults) > SHOWN_FAULTS:
-        messages.error(request, _g("and %(n)d more lines that were not taken.") % {"n": len(faults) - SHOWN_FAULTS})
+        messages.error(
+            request, _g("and %(n)d more lines that were not taken.") % {"n": len(faults) - SHOWN_FAULTS}
+        )
 
 
 @admin.register(Exporter)
@@ -121,7 +129,9 @@ class ExporterAdmin(PlatformAdmin):
         Deed("add_devices", _("Add devices"), Perm.MANAGE_DEVICES, icon="playlist_add", form=DevicesForm),
         Deed(
             "adopt", _("Add what was found"), Perm.MANAGE_DEVICES, icon="library_add",
-            question=_("The CMS reports devices that nobody has added. They become players of this platform, within its limit."),
+            question=_(
+                "The CMS reports devices that nobody has added. They become players of this platform, within its limit."
+            ),
             when=lambda row: row.found.exists(),
         ),
     )  # fmt: skip
@@ -129,7 +139,10 @@ class ExporterAdmin(PlatformAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Exporter | None = None) -> Any:
         if obj is None:
             main = ["platform", "name", "kind", "base_url", "secret", "lines"]
-            return [(None, {"fields": main}), (_("Advanced"), {"fields": self._advanced, "classes": ["collapse"]})]
+            return [
+                (None, {"fields": main}),
+                (_("Advanced"), {"fields": self._advanced, "classes": ["collapse"]}),
+            ]
         secret = ["secret"] if self.has_change_permission(request, obj) else []
         return [
             (None, {"fields": ["platform", "name", "kind_name", "is_enabled"]}),
@@ -160,10 +173,11 @@ class ExporterAdmin(PlatformAdmin):
         remove_exporter(obj, by=request.user)
 
     def head_context(self, request: HttpRequest, row: Exporter) -> dict[str, Any]:
+        troubled = row.targets.exclude(status=DeviceState.ONLINE)
         return {
             "state_pill": exporter_pill(row), "rounds": row.rounds.order_by("-started_at")[:5],
             "found": row.found.count(), "targets_total": row.targets.count(),
-            "troubled": row.targets.exclude(status=DeviceState.ONLINE).select_related("device").order_by("status", "external_id")[:20],
+            "troubled": troubled.select_related("device").order_by("status", "external_id")[:20],
             "metrics_url": f"{settings.PUBLIC_URL}/exporters/{row.pk}/metrics",
         }  # fmt: skip
 
@@ -200,9 +214,13 @@ class ExporterAdmin(PlatformAdmin):
     def targets_now(self, row: Exporter) -> SafeString | str:
         total = str(row.number_of_targets)  # type: ignore[attr-defined]
         parts = [
-            pill(_g("offline: %(n)d") % {"n": number}, "amber") for number in [row.number_offline] if number  # type: ignore[attr-defined]
+            pill(_g("offline: %(n)d") % {"n": number}, "amber")
+            for number in [row.number_offline]
+            if number  # type: ignore[attr-defined]
         ] + [
-            pill(_g("no data: %(n)d") % {"n": number}, "grey") for number in [row.number_unknown] if number  # type: ignore[attr-defined]
+            pill(_g("no data: %(n)d") % {"n": number}, "grey")
+            for number in [row.number_unknown]
+            if number  # type: ignore[attr-defined]
         ]
         return SafeString(" ".join([total, *parts]))
 

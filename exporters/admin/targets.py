@@ -29,7 +29,16 @@ class ExporterTargetAdmin(PlatformAdmin):
     list_filter = ("exporter", "status", "reason", "device__site")
     list_select_related = ("exporter__platform", "device")
     search_fields = ("external_id", "device__name")
-    fields = readonly_fields = ("exporter", "external_id", "to_device", "state_now", "seen", "reason", "facts", "created_at")
+    fields = readonly_fields = (
+        "exporter",
+        "external_id",
+        "to_device",
+        "state_now",
+        "seen",
+        "reason",
+        "facts",
+        "created_at",
+    )
     actions = ("stop_polling",)
     deeds = (
         Deed(
@@ -73,7 +82,17 @@ class ExporterTargetAdmin(PlatformAdmin):
 
 @admin.register(PollRound)
 class PollRoundAdmin(PlatformAdmin):
-    list_display = ("started", "exporter", "answered", "online", "offline", "unknown", "targets", "lasted", "suspect_reason")
+    list_display = (
+        "started",
+        "exporter",
+        "answered",
+        "online",
+        "offline",
+        "unknown",
+        "targets",
+        "lasted",
+        "suspect_reason",
+    )
     list_filter = ("exporter", "is_up")
     list_select_related = ("exporter",)
     fields = readonly_fields = (

@@ -30,6 +30,15 @@ from sms.ports import ConfigField
 from sms.services import configuration_faults, enqueue
 
 PREFIX = "config_"
+SENDING = [
+    "sender_msisdn",
+    "priority",
+    "rate_per_minute",
+    "validity_s",
+    "price",
+    "currency",
+    "poll_interval_s",
+]
 
 
 def config_field(spec: ConfigField) -> forms.Field:
@@ -164,7 +173,7 @@ class GatewayAdmin(PlatformAdmin):
             (_("Connection"), {"fields": connection}),
             (
                 _("Sending"),
-                {"fields": ["sender_msisdn", "priority", "rate_per_minute", "validity_s", "price", "currency", "poll_interval_s"]},
+                {"fields": SENDING},
             ),
             (_("Details of the connection"), {"fields": details, "classes": ["collapse"]}),
         ]  # fmt: skip

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import display
 
-from devices.admin.commands import shown_text
+from devices.display import shown_text
 from platforms.admin_base import PlatformAdmin
 from platforms.console.deeds import Deed, Refused
 from platforms.console.display import DASH, ago, link, moment, pill

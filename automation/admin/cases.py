@@ -1,0 +1,260 @@
+"""Cases: the board of a duty desk, the page of one case with its big buttons, and the why-not journal."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _g
+from django.utils.translation import gettext_lazy as _
+from unfold.contrib.filters.admin import DropdownFilter
+from unfold.decorators import display
+
+from automation.guards import candidate_of, first_refusal
+from automation.models import Case, GuardRefusal
+from automation.selectors import being_repaired, board, case_lines, needing_a_person
+from automation.sentences import evidence_lines, refusal_sentence
+from automation.services.cases import acknowledge, cancel_case, repair_now
+from automation.states import LIVE, CaseState
+from devices.admin.send import going_dark
+from devices.errors import DevicesError
+from devices.services import may_send, preview
+from platforms.admin_base import PlatformAdmin, grants_of
+from platforms.console.deeds import Deed, ReasonForm, Refused
+from platforms.console.display import DASH, ago, countdown, link, moment, pill
+from platforms.roles import Perm
+from remosa.lib.clock import utcnow
+
+C = CaseState
+
+
+class BoardFilter(DropdownFilter):
+    """The piles of a duty desk."""
+
+    title = _("pile")
+    parameter_name = "board"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [
+            ("needs_you", _("needs you")),
+            ("repairing", _("being repaired")),
+            ("live", _("open")),
+            ("closed", _("closed")),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Case]) -> QuerySet[Case]:
+        piles = {"needs_you": needing_a_person(), "repairing": being_repaired()}
+        if self.value() in piles:
+            return queryset.filter(piles[self.value()], state__in=LIVE)
+        if self.value() == "live":
+            return queryset.filter(state__in=LIVE)
+        return queryset.exclude(state__in=LIVE) if self.value() == "closed" else queryset
+
+
+def is_live(case: Case) -> bool:
+    """Whether something can still be done about it."""
+    return case.state in LIVE
+
+
+@admin.register(Case)
+class CaseAdmin(PlatformAdmin):
+    list_display = (
+        "title_now",
+        "state_now",
+        "headline",
+        "step",
+        "until",
+        "site",
+        "platform",
+        "opened",
+        "taken_by",
+    )
+    list_filter = (BoardFilter, "state", "kind", "platform", "device__site", "job")
+    list_select_related = ("platform", "device__site", "job", "parent", "acknowledged_by")
+    search_fields = ("title", "device__name", "device__mac", "device__site__name")
+    search_help_text = _("device, MAC or site")
+    date_hierarchy = "opened_at"
+    change_form_template = "console/case.html"
+    fields = ("platform",)
+    refusals = (*PlatformAdmin.refusals, DevicesError)
+    deeds = (
+        Deed(
+            "take", _("Take"), Perm.CONTROL, icon="back_hand",
+            question=_("The others see that you look after it. REMOSA goes on as before."),
+            when=lambda row: is_live(row) and row.acknowledged_by_id is None,
+        ),
+        Deed(
+            "repair", _("Power-cycle now"), Perm.CONTROL, icon="restart_alt", template="console/repair.html",
+            when=lambda row: is_live(row) and row.kind == Case.Kind.DEVICE and row.job_id is not None,
+        ),
+        Deed(
+            "cancel", _("End the case"), Perm.CONTROL, icon="cancel", form=ReasonForm, danger=True, when=is_live,
+            question=_("REMOSA stops looking after this incident. What is queued for it does not leave any more."),
+        ),
+    )  # fmt: skip
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Case]:
+        return board(super().get_queryset(request))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Case | None = None) -> list[str]:
+        return list(self.fields)
+
+    def head_context(self, request: HttpRequest, row: Case) -> dict[str, Any]:
+        full = self.get_queryset(request).select_related(*self.list_select_related).get(pk=row.pk)
+        children = row.children.visible_to(request.user).select_related("device").order_by("title")
+        return {
+            "line": case_lines([full], now=utcnow())[0], "children": children, "evidence": evidence_lines(row.evidence),
+            "several": self.sees_several(request),
+            "may_see_job": grants_of(request).holds(Perm.SEE_ALL, row.platform_id),
+        }  # fmt: skip
+
+    # --- deeds -------------------------------------------------------------------------------------
+
+    def take(self, request: HttpRequest, row: Case, answers: dict[str, Any]) -> str:
+        """Deed: somebody looks after it."""
+        if not acknowledge(row, by=request.user, now=utcnow()):
+            raise Refused(_g("Somebody took it a moment ago."))
+        return _g("The case is yours.")
+
+    def repair(self, request: HttpRequest, row: Case, answers: dict[str, Any]) -> HttpResponse | str:
+        """Deed: the next attempt, now. A guard's objection is written down and said."""
+        if repair_now(row, by=request.user, now=utcnow()):
+            return _g("The power cycle is on its way.")
+        refusal = row.refusals.order_by("-last_at").first()
+        why = refusal_sentence(refusal.guard, refusal.reason, refusal.data) if refusal else ""
+        messages.error(request, _g("Not done. %(why)s") % {"why": why})
+        return HttpResponseRedirect(self.page_of(row))
+
+    def cancel(self, request: HttpRequest, row: Case, answers: dict[str, Any]) -> str:
+        """Deed: end it without proof."""
+        if not cancel_case(row, by=request.user, reason=answers["reason"], now=utcnow()):
+            raise Refused(_g("The case was closed a moment ago."))
+        return _g("The case is ended.")
+
+    def ask(self, request: HttpRequest, deed: Deed, row: Case, form: Any, **context: Any) -> HttpResponse:  # type: ignore[override]
+        """Before a power cycle: the exact text, its price, who goes dark, and what a guard would say."""
+        if deed.name == "repair":
+            context |= self._what_would_happen(request, row)
+        return super().ask(request, deed, row, form, **context)
+
+    def _what_would_happen(self, request: HttpRequest, row: Case) -> dict[str, Any]:
+        candidate = candidate_of(row, by_person=True)
+        refusal = first_refusal(candidate, now=utcnow())
+        shown: dict[str, Any] = {
+            "objection": refusal_sentence(refusal.guard, refusal.reason, refusal.data) if refusal else "",
+            "socket": candidate.socket, "line_number": candidate.link.line if candidate.link else None,
+        }  # fmt: skip
+        socket = candidate.socket
+        if socket is None or socket.model is None:
+            return shown
+        template = (
+            socket.model.templates.select_related("model").filter(key=candidate.job.template_key).first()
+        )
+        if template is None:
+            return shown
+        if not may_send(request.user, socket, template):
+            shown["objection"] = _g("Your role does not allow this command on this device.")
+        dark = going_dark(socket, template, request.user)
+        rendered, price = preview(device=socket, template_key=template.key, params=candidate.job.params)
+        minutes = rendered.params.get("minutes")
+        return shown | {
+            "rendered": rendered, "price": price, "dark": dark, "hidden": sum(1 for each in dark if not each.name),
+            "minutes": minutes,
+        }  # fmt: skip
+
+    # --- the board ---------------------------------------------------------------------------------
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """The words of the rows on this page are found for all of them at once."""
+        found = super().get_changelist_instance(request)
+        lines = {line.case.pk: line for line in case_lines(found.result_list, now=utcnow())}
+        for row in found.result_list:
+            row.line = lines[row.pk]
+        return found
+
+    @display(description=_("case"), ordering="title")
+    def title_now(self, row: Case) -> str:
+        return row.title
+
+    @display(description=_("state"), ordering="state")
+    def state_now(self, row: Case) -> SafeString:
+        return pill(row.get_state_display(), row.line.tone)  # type: ignore[attr-defined]
+
+    @display(description=_("what"))
+    def headline(self, row: Case) -> str:
+        return row.line.headline  # type: ignore[attr-defined]
+
+    @display(description=_("now"))
+    def step(self, row: Case) -> str:
+        return row.line.step  # type: ignore[attr-defined]
+
+    @display(description=_("left"), ordering="deadline_at")
+    def until(self, row: Case) -> SafeString | str:
+        return countdown(row.line.deadline_at, utcnow()) or DASH  # type: ignore[attr-defined]
+
+    @display(description=_("site"), ordering="device__site__name")
+    def site(self, row: Case) -> str:
+        return str(row.device.site) if row.device and row.device.site else DASH
+
+    @display(description=_("opened"), ordering="opened_at")
+    def opened(self, row: Case) -> SafeString | str:
+        return ago(row.opened_at, utcnow())
+
+    @display(description=_("taken by"))
+    def taken_by(self, row: Case) -> str:
+        return str(row.acknowledged_by or DASH)
+
+
+@admin.register(GuardRefusal)
+class GuardRefusalAdmin(PlatformAdmin):
+    list_display = ("last", "to_device", "sentence", "times", "lifts", "of_case", "job", "platform")
+    list_display_links = ("last",)
+    list_filter = ("platform", "guard", "job", "device__site")
+    list_select_related = ("device", "case", "job", "platform")
+    search_fields = ("device__name",)
+    search_help_text = _("device")
+    date_hierarchy = "last_at"
+    fields = (
+        "platform",
+        "to_device",
+        "sentence",
+        "of_case",
+        "job",
+        "attempt",
+        "times",
+        "first_at",
+        "last_at",
+        "lifts",
+    )
+
+    def get_readonly_fields(self, request: HttpRequest, obj: GuardRefusal | None = None) -> list[str]:
+        return list(self.fields)
+
+    @display(description=_("last"), ordering="last_at")
+    def last(self, row: GuardRefusal) -> SafeString | str:
+        return ago(row.last_at, utcnow())
+
+    @display(description=_("device"), ordering="device__name")
+    def to_device(self, row: GuardRefusal) -> SafeString:
+        return link(reverse("admin:devices_device_change", args=[row.device_id]), row.device)
+
+    @display(description=_("why not"))
+    def sentence(self, row: GuardRefusal) -> str:
+        return refusal_sentence(row.guard, row.reason, row.data)
+
+    @display(description=_("lifts"), ordering="lifts_at")
+    def lifts(self, row: GuardRefusal) -> SafeString | str:
+        return moment(row.lifts_at) if row.lifts_at else DASH
+
+    @display(description=_("case"))
+    def of_case(self, row: GuardRefusal) -> SafeString | str:
+        if row.case_id is None:
+            return DASH
+        return format_html(
+            '<a class="rm-link" href="{}">{}</a>',
+            reverse("admin:automation_case_change", args=[row.case_id]),
+            _g("case"),
+        )

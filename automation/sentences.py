@@ -1,0 +1,415 @@
+"""What happened and why it did not, as sentences for people. Pure: words and data in, text out, in the
+active language.
+
+Everything that the tables keep as a word of a closed list (an outcome, a refusal, an event of a case, a
+step of a command) is said here once, for the case page, the device page, the notices and the mail. A word
+that nobody has put into a sentence yet is shown as it is: strange, but never hidden.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from platforms.console.display import span_text
+
+Data = Mapping[str, Any]
+
+
+def span_words(seconds: float) -> str:
+    """A duration in seconds as people say it."""
+    return span_text(timedelta(seconds=seconds))
+
+
+def plain(word: str) -> str:
+    """A word of ours that has no sentence."""
+    return word.replace("_", " ")
+
+
+# --- outcomes and reasons of cases ------------------------------------------------------------------
+
+
+def why_sentence(why: str) -> str:
+    """The outcomes of cases, and why they were handed to a person."""
+    sentences = {
+        "common_cause": _(
+            "Several devices went offline together: look for a common cause before repairing one by one."
+        ),
+        "cms_in_doubt": _(
+            "The CMS does not answer, or its answer cannot be believed. Nothing is being switched."
+        ),
+        "not_back_in_time": _("The device did not come back after the power cycle."),
+        "no_data_after_action": _(
+            "The power was cycled, but the CMS does not say whether the device is back."
+        ),
+        "outcome_unknown": _(
+            "It is not known whether the SMS reached the socket. Nothing will be sent again by itself."
+        ),
+        "guards_refuse": _("Automation was not allowed to act for too long. See “Why not” in the case."),
+        "command_refused": _("The socket refused the command."),
+        "command_not_executed": _("The SMS did not reach the socket."),
+        "command_blocked": _("The command was blocked before it was sent."),
+        "command_failed": _("No SMS gateway accepted the command."),
+        "command_expired": _("The SMS could not be sent in time and was dropped."),
+        "command_cancelled": _("The command was cancelled."),
+        "command_superseded": _("The command was not needed any more."),
+        "repaired": _("The device came back after the power cycle and stayed."),
+        "recovered_alone": _("The device came back by itself and stayed."),
+        "cms_answers_again": _("The CMS answers again."),
+        "all_back": _("All devices are back."),
+        "cancelled": _("A person ended the case."),
+    }
+    return sentences.get(why, plain(why))
+
+
+def cms_sentence(why: str) -> str:
+    """Why a CMS is in doubt, or why it could not tell of a device."""
+    sentences = {
+        "timeout": _("it does not answer in time"),
+        "refused": _("it refuses the connection"),
+        "dns": _("its name is not found"),
+        "tls": _("its certificate is not accepted"),
+        "egress": _("REMOSA may not call this address"),
+        "reset": _("the connection broke"),
+        "http_401": _("it does not accept the API key"),
+        "http_403": _("it does not allow this with the API key"),
+        "http_404": _("the address of the API is wrong"),
+        "http_429": _("it is asked too often"),
+        "http_4xx": _("it refuses the question"),
+        "http_5xx": _("it has an error of its own"),
+        "redirect": _("it answers from another address"),
+        "not_json": _("its answer is no data"),
+        "wrong_shape": _("its answer has another form than expected"),
+        "no_data": _("it has no data on this device"),
+        "unknown_status": _("it says a status that REMOSA does not know"),
+        "too_large": _("its answer is too long"),
+        "truncated": _("its answer breaks off"),
+        "bad_id": _("it does not accept the number of this device"),
+        "bad_settings": _("the settings of the exporter cannot be used"),
+        "internal": _("REMOSA could not read the answer"),
+        "empty_answer": _("it names none of the devices"),
+        "half_missing": _("it has forgotten half of the devices"),
+        "strange_words": _("it says a status that REMOSA does not know"),
+        "down": _("it does not answer"),
+    }
+    return sentences.get(why, plain(why))
+
+
+# --- refusals: the why-not journal -------------------------------------------------------------------
+
+
+def _neighbours(data: Data) -> str:
+    names = [str(name) for name in data.get("players") or []]
+    return _("The same output feeds players that work: %(names)s.") % {"names": ", ".join(names)}
+
+
+def _together(data: Data) -> str:
+    if "bad" not in data:
+        return _("Part of a mass case: %(group)s.") % {"group": data.get("group", "")}
+    return _("%(bad)s of %(known)s went offline together (%(group)s): a common cause is likelier.") % {
+        "bad": data.get("bad"), "known": data.get("known"), "group": data.get("group", ""),
+    }  # fmt: skip
+
+
+def _in_doubt(data: Data) -> str:
+    return _("The CMS “%(exporter)s” is in doubt: %(why)s.") % {
+        "exporter": data.get("exporter", ""), "why": cms_sentence(str(data.get("why", ""))),
+    }  # fmt: skip
+
+
+def refusal_sentence(guard: str, reason: str, data: Data) -> str:
+    """Why an action did not happen."""
+    if guard == "mass_change":
+        return _together(data)
+    sayings: dict[str, Callable[[], str]] = {
+        "kill_switch": lambda: _("Automation is stopped: %(reason)s.") % {"reason": data.get("reason", "")},
+        "no_data": lambda: _("Nothing is known of the device: that is no evidence."),
+        "not_offline": lambda: _("The device is not offline."),
+        "stale": lambda: (
+            _("The last observation is %(age)s old: too old to act on.")
+            % {"age": span_words(float(data.get("age_s") or 0))}
+        ),
+        "cms_in_doubt": lambda: _in_doubt(data),
+        "no_power_link": lambda: _("Nobody has told REMOSA which socket powers this device."),
+        "no_number": lambda: (
+            _("The socket “%(socket)s” is out of service or has no SIM number.")
+            % {"socket": data.get("socket", "")}
+        ),
+        "model_not_checked": lambda: (
+            _("The model %(model)s was not checked on the bench: only people may switch it.")
+            % {"model": data.get("model", "")}
+        ),
+        "no_such_command": lambda: (
+            _("The model %(model)s has no command “%(command)s”.")
+            % {"model": data.get("model", ""), "command": data.get("command", "")}
+        ),
+        "no_mains": lambda: (
+            _("The socket “%(socket)s” reports that the mains are lost: a power cycle cannot help.")
+            % {"socket": data.get("socket", "")}
+        ),
+        "switched_off_by_person": lambda: (
+            _("A person switched “%(socket)s” off: automation leaves it so.")
+            % {"socket": data.get("socket", "")}
+        ),
+        "feeds_healthy_players": lambda: _neighbours(data),
+        "socket_busy": lambda: (
+            _("The socket “%(socket)s” is busy with another command.") % {"socket": data.get("socket", "")}
+        ),
+        "too_soon": lambda: (
+            _("It was power-cycled a moment ago: there is a pause of %(pause)s between attempts.")
+            % {"pause": span_words(float(data.get("pause_s") or 0))}
+        ),
+        "day_limit": lambda: (
+            _("It was power-cycled %(limit)s times within 24 hours: that needs a person.")
+            % {"limit": data.get("limit", "")}
+        ),
+        "week_limit": lambda: (
+            _("It was power-cycled %(limit)s times within 7 days: that needs a person.")
+            % {"limit": data.get("limit", "")}
+        ),
+        "hour_limit": lambda: (
+            _("The job has acted %(limit)s times within an hour: it waits.")
+            % {"limit": data.get("limit", "")}
+        ),
+        "sms_limit": lambda: _("The SMS of this month are used up for automation."),
+        "invalid": lambda: _("The command cannot be made: %(why)s") % {"why": data.get("why", "")},
+    }
+    key = "kill_switch" if guard == "kill_switch" else reason
+    return sayings[key]() if key in sayings else f"{plain(guard)}: {plain(reason)}"
+
+
+# --- events of a case --------------------------------------------------------------------------------
+
+
+def _opened(data: Data) -> str:
+    if data.get("source") == "promql":
+        return _("The query gave %(value)s for %(hold)s and %(samples)s observations: case opened.") % {
+            "value": data.get("value"), "hold": span_words(float(data.get("hold_s") or 0)),
+            "samples": data.get("samples"),
+        }  # fmt: skip
+    return _("No connection to the CMS for %(hold)s, confirmed by %(samples)s fresh observations: case opened.") % {
+        "hold": span_words(float(data.get("hold_s") or 0)), "samples": data.get("samples"),
+    }  # fmt: skip
+
+
+def _acted(data: Data) -> str:
+    return _("Attempt %(attempt)s: “%(text)s” for the socket “%(socket)s”.") % {
+        "attempt": data.get("attempt"), "text": data.get("text", ""), "socket": data.get("socket", ""),
+    }  # fmt: skip
+
+
+def event_sentence(kind: str, data: Data) -> str:
+    """One event of a case's timeline."""
+    sayings: dict[str, Callable[[], str]] = {
+        "opened": lambda: _opened(data),
+        "joined_mass": lambda: _("Became part of a mass case: %(group)s.") % {"group": data.get("group", "")},
+        "mass_opened": lambda: (
+            _("%(bad)s of %(known)s devices went offline together.")
+            % {"bad": data.get("bad"), "known": data.get("known")}
+        ),
+        "upstream_doubted": lambda: (
+            _("The CMS is in doubt: %(why)s.") % {"why": cms_sentence(str(data.get("why", "")))}
+        ),
+        "back": lambda: _("The device is back. Waiting to see whether it stays."),
+        "fell_again": lambda: _("The device went offline again before it was stable."),
+        "verified": lambda: why_sentence(str(data.get("outcome", ""))),
+        "escalated": lambda: (
+            _("Handed to a person. %(why)s") % {"why": why_sentence(str(data.get("why", "")))}
+        ),
+        "suggested": lambda: (
+            _("Attempt %(attempt)s would be a power cycle. Waiting for a person to approve.")
+            % {"attempt": data.get("attempt")}
+        ),
+        "acted": lambda: _acted(data),
+        "refused": lambda: (
+            _("Not done. %(why)s")
+            % {"why": refusal_sentence(str(data.get("guard", "")), str(data.get("reason", "")), data)}
+        ),
+        "acknowledged": lambda: _("Taken by a person."),
+        "cancelled": lambda: _("Ended by a person. %(reason)s") % {"reason": data.get("reason", "")},
+    }
+    return sayings[kind]() if kind in sayings else plain(kind)
+
+
+def evidence_lines(evidence: Data) -> list[tuple[str, str]]:
+    """What a case was opened on, as (name, value)."""
+    sources = {"snapshot": _("what the CMS says"), "promql": _("Prometheus query")}
+    scopes = {
+        "site": _("one site"), "exporter": _("one exporter"), "platform": _("the whole platform"),
+        "outer_ip": _("one outer IP"), "cms": _("one CMS, several clients"),
+    }  # fmt: skip
+    known: dict[str, Callable[[Any], tuple[str, str]]] = {
+        "source": lambda v: (_("Source"), sources.get(str(v), str(v))),
+        "value": lambda v: (_("Value"), "0" if v == 0 else str(v)),
+        "hold_s": lambda v: (_("Hold"), span_words(float(v or 0))),
+        "samples": lambda v: (_("Fresh observations"), str(v)),
+        "scope": lambda v: (_("Fell together"), scopes.get(str(v), str(v))),
+        "bad": lambda v: (_("Offline at that time"), str(v)),
+        "known": lambda v: (_("Known at that time"), str(v)),
+        "why": lambda v: (_("Reason"), cms_sentence(str(v))),
+    }
+    return [known[name](value) for name, value in evidence.items() if name in known and value is not None]
+
+
+# --- steps of a command ------------------------------------------------------------------------------
+
+
+def blocked_sentence(reason: str) -> str:
+    """Why a command did not leave, or did not work."""
+    sentences = {
+        "quota": _("the SMS limit of the platform is reached"),
+        "no_number": _("the device has no SIM number"),
+        "no_gateway": _("there is no SMS gateway that may carry it"),
+        "too_long": _("the text is longer than one SMS"),
+        "bad_number": _("the SIM number cannot be used"),
+        "bad_text": _("the text cannot be sent"),
+        "kill_switch_global": _("automation is stopped everywhere"),
+        "kill_switch_platform": _("automation is stopped on this platform"),
+        "kill_switch_job": _("the job is stopped"),
+        "kill_switch_device": _("automation is stopped for this device"),
+        "condition_cleared": _("the device came back meanwhile"),
+        "case_closed": _("the case was closed meanwhile"),
+        "job_changed": _("the job was changed meanwhile"),
+        "actor_lost_right": _("the person may not do this any more"),
+        "cancelled": _("a person cancelled it"),
+        "expired": _("it was too late to send it"),
+        "undelivered": _("the network could not deliver the SMS"),
+        "no_proof": _("nothing proved that it worked"),
+        "refused_by_device": _("the device said no"),
+        "lane was busy": _("the socket was busy too long"),
+        "executed": _("a person says that it worked"),
+        "not_executed": _("a person says that it did not work"),
+    }
+    return sentences.get(reason, plain(reason))
+
+
+def command_sentence(to_state: str, why: str) -> str:
+    """One step of a command's life."""
+    sentences = {
+        "queued": _("Queued for sending."),
+        "sent": _("SMS sent: the gateway took it."),
+        "delivered": _("SMS delivered to the socket."),
+        "replied": _("The socket replied."),
+        "verified": _("Proved: the device came back."),
+        "refused": _("The socket refused."),
+        "unverified": _("No proof in time."),
+        "not_executed": _("Not executed: the SMS did not arrive."),
+        "failed": _("Not sent: no gateway accepted it."),
+        "unknown": _("Outcome unknown: it may have been sent. It is not sent again by itself."),
+        "needs_operator": _("Needs a person: say whether it worked."),
+        "closed_by_operator": _("Closed by a person."),
+        "blocked": _("Blocked before it was sent."),
+        "cancelled": _("Cancelled."),
+        "expired": _("Dropped: too late to send."),
+        "superseded": _("Not needed any more."),
+        "requested": _("Waits for its turn at the socket."),
+    }
+    text = sentences.get(to_state, plain(to_state))
+    told = {"blocked", "cancelled", "superseded", "closed_by_operator", "failed", "not_executed"}
+    if why and to_state in told:
+        return f"{text} {_('Reason: %(why)s.') % {'why': blocked_sentence(why)}}"
+    return text
+
+
+# --- where a case stands -----------------------------------------------------------------------------
+
+
+def headline(*, kind: str, state: str, down_for: timedelta | None, outcome: str) -> str:
+    """The first line of a case: what is wrong, and for how long."""
+    if state == "verified":
+        return why_sentence(outcome)
+    if state == "cancelled":
+        return _("Ended by a person")
+    if kind == "upstream":
+        return _("The CMS is in doubt")
+    if kind == "mass":
+        return _("Many devices went offline together")
+    if down_for is None:
+        return _("No connection to the CMS")
+    return _("No connection to the CMS for %(span)s") % {"span": span_words(down_for.total_seconds())}
+
+
+def step_sentence(
+    *,
+    state: str,
+    mode: str,
+    attempts: int,
+    max_attempts: int,
+    command_state: str,
+    refusal: str,
+    is_back: bool,
+    waits_for_mass: bool,
+    outcome: str,
+) -> str:
+    """What REMOSA does about a case right now. ``refusal`` is the sentence of a guard that objects, or ""."""
+    if state == "escalated":
+        return why_sentence(outcome)
+    if state in ("verified", "cancelled"):
+        return why_sentence(outcome) if outcome else _("Closed.")
+    if is_back:
+        return _("The device is back. Closing when it stays.")
+    if command_state and state == "acting":
+        return _while_acting(command_state, attempts, max_attempts)
+    if waits_for_mass:
+        return _("Waits for the mass case.")
+    if refusal:
+        return _("Not acting yet. %(why)s") % {"why": refusal}
+    if mode == "shadow":
+        return _("Only watching: this job may not act.")
+    if mode == "suggest":
+        return _("Waits for a person to approve a power cycle.")
+    return _("Preparing attempt %(number)s of %(limit)s.") % {"number": attempts + 1, "limit": max_attempts}
+
+
+def _while_acting(command_state: str, attempts: int, max_attempts: int) -> str:
+    sayings = {
+        "requested": _("waits for the socket to be free"),
+        "queued": _("SMS is being sent"),
+        "sent": _("SMS sent, waiting for the device"),
+        "delivered": _("SMS delivered, waiting for the device"),
+        "replied": _("the socket replied, waiting for the device"),
+        "unknown": _("outcome unknown, waiting for evidence"),
+        "needs_operator": _("a person must say whether it worked"),
+    }
+    step = sayings.get(command_state, blocked_sentence(command_state))
+    return _("Attempt %(number)s of %(limit)s: %(step)s.") % {
+        "number": attempts, "limit": max_attempts, "step": step,
+    }  # fmt: skip
+
+
+# --- jobs --------------------------------------------------------------------------------------------
+
+
+def job_sentence(
+    *,
+    scope: str,
+    source: str,
+    comparison: str,
+    hold_s: float,
+    fresh_samples: int,
+    mode: str,
+    command: str,
+    max_attempts: int,
+    cooldown_s: float,
+    verify_s: float,
+) -> str:
+    """A job, said in three sentences. ``scope`` says whom it watches, ``comparison`` what PromQL is compared to."""
+    if source == "promql":
+        condition = _("the query gives a value %(comparison)s") % {"comparison": comparison}
+    else:
+        condition = _("a player has no connection to its CMS")
+    first = _("Watches %(scope)s: when %(condition)s for %(hold)s and %(samples)s fresh observations agree,") % {
+        "scope": scope, "condition": condition, "hold": span_words(hold_s), "samples": fresh_samples,
+    }  # fmt: skip
+    deeds = {
+        "shadow": _("it only writes down that it would send “%(command)s”."),
+        "suggest": _("it asks a person to approve “%(command)s”."),
+        "auto": _("it sends “%(command)s” by itself."),
+    }
+    second = deeds.get(mode, plain(mode)) % {"command": command} if mode in deeds else plain(mode)
+    third = _(
+        "The device must be back within %(verify)s; at most %(attempts)s attempts, then a person;"
+        " a pause of %(pause)s per device."
+    ) % {"verify": span_words(verify_s), "attempts": max_attempts, "pause": span_words(cooldown_s)}
+    return f"{first} {second} {third}"

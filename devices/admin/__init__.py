@@ -1,0 +1,8 @@
+"""Pages of ``devices``: sites, players and sockets, commands, the catalogue."""
+
+from devices.admin.catalogue import CommandTemplateAdmin, DeviceModelAdmin
+from devices.admin.commands import CommandAdmin
+from devices.admin.devices import DeviceAdmin
+from devices.admin.sites import SiteAdmin
+
+__all__ = ["CommandAdmin", "CommandTemplateAdmin", "DeviceAdmin", "DeviceModelAdmin", "SiteAdmin"]

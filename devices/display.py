@@ -1,0 +1,50 @@
+"""How devices and commands are shown to people: their states in words and colours, their texts without secrets."""
+
+from datetime import timedelta
+
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from devices.catalogue import render
+from devices.models import Command, Device
+from devices.parameters import ParamError
+from devices.states import CommandState, DeviceState
+from platforms.console.display import pill
+from remosa.lib.clock import utcnow
+
+S = CommandState
+STATE_TONES = {DeviceState.ONLINE: "green", DeviceState.OFFLINE: "red", DeviceState.UNKNOWN: "grey"}
+COMMAND_TONES = {
+    S.REQUESTED: "grey", S.QUEUED: "blue", S.SENT: "blue", S.DELIVERED: "blue", S.REPLIED: "blue",
+    S.VERIFIED: "green", S.REFUSED: "red", S.UNVERIFIED: "amber", S.NOT_EXECUTED: "red", S.FAILED: "red",
+    S.UNKNOWN: "amber", S.NEEDS_OPERATOR: "red", S.CLOSED_BY_OPERATOR: "grey", S.BLOCKED: "amber",
+    S.CANCELLED: "grey", S.EXPIRED: "amber", S.SUPERSEDED: "grey",
+}  # fmt: skip
+STALE_AFTER = timedelta(minutes=10)  # nobody has confirmed the state for this long: the poller is gone
+
+
+def state_pill(device: Device) -> SafeString:
+    """The state in a word; what nobody has confirmed lately says so. Sockets are not polled."""
+    if device.kind == Device.Kind.SOCKET and device.state == DeviceState.UNKNOWN:
+        return pill(_("not polled"), "grey")
+    now = utcnow()
+    stale = device.observed_at is not None and now - device.observed_at > STALE_AFTER
+    if stale and device.state != DeviceState.UNKNOWN:
+        return pill(f"{device.get_state_display()}, {_('stale')}", "grey")
+    return pill(device.get_state_display(), STATE_TONES[DeviceState(device.state)])
+
+
+def command_pill(command: Command) -> SafeString:
+    """The state of a command in a word."""
+    return pill(command.get_state_display(), COMMAND_TONES[CommandState(command.state)])
+
+
+def shown_text(command: Command) -> str:
+    """The text of the SMS, passwords hidden. The command comes with its template's model."""
+    spec = command.template.spec
+    if not any(param.secret for param in spec.params):
+        return command.body
+    try:
+        return render(spec, command.params).masked
+    except ParamError:  # the template has changed since
+        return "****"

@@ -1,0 +1,27 @@
+"""The sidebar's checks by name: which lines a person sees, and which line is the open one."""
+
+from django.urls import reverse
+
+from remosa.console.navigation import is_superadmin, listed, may_open
+
+cases = may_open("automation.case")
+notices = may_open("notifications.notice")
+devices = may_open("devices.device")
+sites = may_open("devices.site")
+commands = may_open("devices.command")
+jobs = may_open("automation.job")
+refusals = may_open("automation.guardrefusal")
+switches = may_open("platforms.killswitch")
+exporters = may_open("exporters.exporter")
+gateways = may_open("sms.gateway")
+outbox = may_open("sms.smsmessage")
+inbox = may_open("sms.inboundsms")
+platforms = may_open("platforms.platform")
+members = may_open("platforms.membership")
+tokens = may_open("platforms.apitoken")
+audit = may_open("platforms.auditevent")
+operator = is_superadmin
+
+DEVICES = reverse("admin:devices_device_changelist")
+on_player = listed(DEVICES, kind__exact="player")
+on_socket = listed(DEVICES, kind__exact="socket")

@@ -1,0 +1,231 @@
+"""The story of a case, of a command, of a device: rows of several apps merged into one line of time."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Q
+from django.utils.translation import gettext as _
+
+from automation.models import Case, GuardRefusal
+from automation.sentences import blocked_sentence, command_sentence, event_sentence, plain, refusal_sentence
+from automation.states import CaseState
+from devices.display import COMMAND_TONES, shown_text
+from devices.models import Command, Device, PowerLink
+from devices.states import CommandState
+from platforms.models import KillSwitch
+from platforms.switches import engaged
+from remosa.lib.redact import redact
+from sms.models import InboundSms
+
+EVENT_TONES = {
+    "opened": "amber", "escalated": "red", "verified": "green", "back": "green", "acted": "blue",
+    "suggested": "blue", "refused": "amber", "fell_again": "amber", "mass_opened": "amber",
+    "joined_mass": "amber", "upstream_doubted": "amber", "cancelled": "grey", "acknowledged": "blue",
+}  # fmt: skip
+SHOWN = 200
+SMS_TOLD = frozenset(
+    {"undelivered", "failed", "unknown", "expired", "queued"}
+)  # the rest is told by the command
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One thing that happened. ``sms`` is the text of an SMS that goes with it."""
+
+    at: datetime
+    text: str
+    tone: str = "grey"
+    detail: str = ""
+    by: str = ""
+    sms: str = ""
+    order: int = 0  # among things of the same instant
+
+
+@dataclass(frozen=True)
+class DevicePage:
+    """What the head of a device's page shows besides the device itself."""
+
+    power: PowerLink | None = None
+    power_visible: bool = False
+    neighbours: list[Device] = field(default_factory=list)
+    hidden_neighbours: int = 0
+    feeds: list[PowerLink] = field(default_factory=list)
+    targets: list[Any] = field(default_factory=list)
+    live_case: Case | None = None
+    cases: list[Case] = field(default_factory=list)
+    commands: list[Command] = field(default_factory=list)
+    refusals: list[GuardRefusal] = field(default_factory=list)
+    story: list[Moment] = field(default_factory=list)
+    stop: KillSwitch | None = None
+
+
+def newest_first(moments: Iterable[Moment]) -> list[Moment]:
+    """The story from its end."""
+    return sorted(moments, key=lambda m: (m.at, m.order), reverse=True)[:SHOWN]
+
+
+def case_story(case: Case) -> list[Moment]:
+    """Everything that happened in a case, newest first."""
+    refusals = {(row.guard, row.reason, row.first_at): row for row in case.refusals.all()}
+    events = list(case.events.all())
+    told = {event.at for event in events}
+    moments = [_event_moment(event, refusals) for event in events]
+    moments += [
+        Moment(step.at, _state_text(step), by=step.by, detail="", order=1)
+        for step in case.steps.all()
+        if step.at not in told
+    ]
+    commands = _with_story(Command.objects.filter(case_id=case.pk))
+    for command in commands:
+        moments += _command_moments(command, case.device_id)
+    return newest_first(moments)
+
+
+def _event_moment(event: Any, refusals: dict[Any, GuardRefusal]) -> Moment:
+    detail = ""
+    if event.kind == "refused":
+        row = refusals.get((event.data.get("guard"), event.data.get("reason"), event.at))
+        detail = _refusal_detail(row) if row is not None else ""
+    return Moment(
+        event.at,
+        event_sentence(event.kind, event.data),
+        EVENT_TONES.get(event.kind, "grey"),
+        detail,
+        event.by,
+        order=2,
+    )
+
+
+def _refusal_detail(row: GuardRefusal) -> str:
+    return _("Refused %(times)d times so far.") % {"times": row.times} if row.times > 1 else ""
+
+
+def _state_text(step: Any) -> str:
+    state = CaseState(step.to_state).label if step.to_state in CaseState.values else plain(step.to_state)
+    return _("State: %(state)s.") % {"state": state}
+
+
+def command_story(command: Command) -> list[Moment]:
+    """Everything that happened to one command, newest first."""
+    row = _with_story(Command.objects.filter(pk=command.pk)).get()
+    return newest_first(_command_moments(row, None, named=False))
+
+
+def _with_story(commands: Any) -> Any:
+    return commands.select_related("template__model", "device", "actor", "sms__gateway").prefetch_related(
+        "events", "inbound_sms", "sms__events"
+    )
+
+
+def _command_moments(command: Command, case_device: int | None, *, named: bool = True) -> list[Moment]:
+    prefix = f"{command.device}: " if named and command.device_id != case_device else ""
+    moments = [
+        Moment(
+            event.at, prefix + command_sentence(event.to_state, event.why), _command_tone(event.to_state), by=event.by,
+            sms=redact(shown_text(command)) if event.to_state == CommandState.SENT else "", order=3,
+        )
+        for event in command.events.all()
+    ]  # fmt: skip
+    moments += [_inbound_moment(row, prefix) for row in command.inbound_sms.all()]
+    message = getattr(command, "sms", None)
+    if message is not None:
+        moments += [
+            Moment(event.at, prefix + _sms_text(event), "amber", order=2)
+            for event in message.events.all()
+            if event.to_state in SMS_TOLD and event.from_state
+        ]
+    return moments
+
+
+def _sms_text(event: Any) -> str:
+    sayings = {
+        "queued": _("The SMS could not be handed over and is tried again."),
+        "undelivered": _("The network did not deliver the SMS."),
+        "failed": _("The SMS was not sent."),
+        "unknown": _("Nobody knows whether the SMS left."),
+        "expired": _("The SMS was too late and was dropped."),
+    }
+    text = sayings.get(event.to_state, plain(event.to_state))
+    return f"{text} ({redact(event.why)})" if event.why else text
+
+
+def _inbound_moment(row: InboundSms, prefix: str = "") -> Moment:
+    return Moment(
+        row.received_at, prefix + _("The socket answered by SMS."), "blue", sms=redact(row.body), order=4
+    )
+
+
+def _command_tone(state: str) -> str:
+    return COMMAND_TONES.get(CommandState(state), "grey") if state in CommandState.values else "grey"
+
+
+# --- the device page ---------------------------------------------------------------------------------
+
+
+def device_page(device: Device, user: Any, *, now: datetime) -> DevicePage:
+    """What the head of a device's page shows, of everything only what the person may see."""
+    mine = Device.objects.visible_to(user)
+    power = PowerLink.objects.filter(device=device, valid_to=None).select_related("socket__model").first()
+    neighbours, hidden = _neighbours(power, device, mine)
+    feeds = PowerLink.objects.filter(socket=device, valid_to=None, device__in=mine).select_related(
+        "device__site"
+    )
+    cases = list(Case.objects.visible_to(user).filter(device=device).select_related("job")[:5])
+    commands = Command.objects.visible_to(user).filter(Q(device=device) | Q(target=device))
+    stops = engaged(now=now).filter(
+        Q(scope=KillSwitch.Scope.DEVICE, platform=device.platform_id, target_id=device.pk)
+        | Q(scope=KillSwitch.Scope.PLATFORM, platform=device.platform_id)
+        | Q(scope=KillSwitch.Scope.GLOBAL)
+    )
+    recent = list(_with_story(commands)[:5])
+    return DevicePage(
+        power=power,
+        power_visible=power is not None and mine.filter(pk=power.socket_id).exists(),
+        neighbours=neighbours,
+        hidden_neighbours=hidden,
+        feeds=list(feeds.order_by("line", "device__name")),
+        targets=list(device.targets.select_related("exporter")),
+        live_case=next((case for case in cases if case.closed_at is None), None),
+        cases=cases,
+        commands=recent,
+        refusals=list(GuardRefusal.objects.visible_to(user).filter(device=device).select_related("job")[:5]),
+        story=_device_story(device, cases, recent),
+        stop=stops.first(),
+    )
+
+
+def _neighbours(power: PowerLink | None, device: Device, mine: Any) -> tuple[list[Device], int]:
+    """(those on the same output that the person sees, the number of those they do not)."""
+    if power is None:
+        return [], 0
+    others = PowerLink.objects.filter(socket=power.socket_id, line=power.line, valid_to=None)
+    ids = list(others.exclude(device=device).values_list("device", flat=True))
+    seen = list(mine.filter(pk__in=ids).order_by("name"))
+    return seen, len(ids) - len(seen)
+
+
+def _device_story(device: Device, cases: list[Case], commands: list[Command]) -> list[Moment]:
+    """The last events of a device as sentences: its newest case, its commands, what it said by SMS."""
+    moments: list[Moment] = []
+    for case in cases[:2]:
+        moments += [_event_moment(event, {}) for event in case.events.order_by("-at")[:6]]
+    for command in commands:
+        moments += _command_moments(command, device.pk)
+    unasked = device.inbound_sms.filter(command=None).order_by("-received_at")[:3]
+    moments += [_inbound_moment(row) for row in unasked]
+    return newest_first(moments)[:8]
+
+
+def refusal_lines(rows: Iterable[GuardRefusal]) -> list[dict[str, Any]]:
+    """Why-not lines for people."""
+    return [
+        {"row": row, "text": refusal_sentence(row.guard, row.reason, row.data), "job": row.job}
+        for row in rows
+    ]
+
+
+def failure_text(command: Command) -> str:
+    """Why a command did not leave or did not work, or ""."""
+    return blocked_sentence(command.failure_reason) if command.failure_reason else ""

@@ -1,0 +1,127 @@
+"""Tags of the console: states, ages, sentences, and the parts of pages that are built from several apps."""
+
+from datetime import datetime
+from typing import Any
+
+from django import template
+from django.utils.safestring import SafeString
+
+from automation.models import Case
+from automation.selectors import TONES
+from automation.sentences import cms_sentence
+from automation.states import CaseState
+from devices.display import command_pill as pill_of_command
+from devices.display import shown_text
+from devices.display import state_pill as pill_of_device
+from devices.models import Command, Device
+from devices.ports import Quote
+from notifications.models import Notice
+from notifications.rendering import sentence
+from platforms.console import display
+from remosa.console import timeline
+from remosa.lib.clock import utcnow
+from remosa.lib.redact import redact
+
+register = template.Library()
+
+
+@register.simple_tag
+def ago(at: datetime | None) -> SafeString | str:
+    """How long ago ``at`` was, kept running by the page."""
+    return display.ago(at, utcnow())
+
+
+@register.simple_tag
+def moment(at: datetime | None) -> SafeString | str:
+    """A clock time in the reader's time zone."""
+    return display.moment(at)
+
+
+@register.simple_tag
+def countdown(deadline: datetime | None) -> SafeString | str:
+    """What is left until ``deadline``, kept running by the page."""
+    return display.countdown(deadline, utcnow())
+
+
+@register.simple_tag
+def pill(text: Any, tone: str = "grey", title: str = "") -> SafeString:
+    """A state as a coloured word."""
+    return display.pill(text, tone, title)
+
+
+@register.simple_tag
+def server_now() -> str:
+    """The server's clock, from which the page's countdowns run."""
+    return utcnow().isoformat()
+
+
+@register.simple_tag
+def notice_line(notice: Notice) -> str:
+    """What a notice says, in one line."""
+    return sentence(notice.kind, notice.data)
+
+
+@register.simple_tag
+def device_pill(device: Device) -> SafeString:
+    """The state of a device."""
+    return pill_of_device(device)
+
+
+@register.simple_tag
+def command_pill(command: Command) -> SafeString:
+    """The state of a command."""
+    return pill_of_command(command)
+
+
+@register.simple_tag
+def case_pill(case: Case) -> SafeString:
+    """The state of a case."""
+    return display.pill(case.get_state_display(), TONES[CaseState(case.state)])
+
+
+@register.simple_tag
+def why_unknown(reason: str) -> str:
+    """Why a CMS could not tell, or why it is in doubt."""
+    return cms_sentence(reason) if reason else ""
+
+
+@register.simple_tag
+def case_story(case: Case) -> list[timeline.Moment]:
+    """The timeline of a case."""
+    return timeline.case_story(case)
+
+
+@register.simple_tag
+def command_story(command: Command) -> list[timeline.Moment]:
+    """The timeline of a command."""
+    return timeline.command_story(command)
+
+
+@register.simple_tag
+def command_failure(command: Command) -> str:
+    """Why a command did not leave or did not work."""
+    return timeline.failure_text(command)
+
+
+@register.simple_tag(takes_context=True)
+def device_page(context: dict[str, Any], device: Device) -> timeline.DevicePage:
+    """What the head of a device's page shows."""
+    return timeline.device_page(device, context["request"].user, now=utcnow())
+
+
+@register.simple_tag
+def refusal_lines(rows: Any) -> list[dict[str, Any]]:
+    """Why-not lines as sentences."""
+    return timeline.refusal_lines(rows)
+
+
+@register.simple_tag
+def sms_text(command: Command) -> str:
+    """The text of a command's SMS, passwords and numbers hidden."""
+    return redact(shown_text(command))
+
+
+@register.filter
+def price_text(quote: Quote) -> str:
+    """What sending costs."""
+    return f"{quote.price.normalize():f} {quote.currency}"
