@@ -38,6 +38,7 @@ from devices.services import (
     record_unknown,
     refusal_at_barrier,
 )
+from platforms.models import Platform
 from remosa.lib.backoff import backoff
 from remosa.lib.clock import utcnow
 from sms import engine, ports
@@ -74,7 +75,7 @@ class NoGateway(Exception):
     """No gateway is well and within its rate."""
 
 
-def _nothing(name: str, message_id: uuid.UUID) -> None:
+def pass_by(name: str, message_id: uuid.UUID) -> None:
     """Checkpoints are for tests that end the process there."""
 
 
@@ -92,7 +93,7 @@ class Pump:
         *,
         now: Callable[[], datetime] = utcnow,
         monotonic: Callable[[], float] = time.monotonic,
-        checkpoint: Checkpoint = _nothing,
+        checkpoint: Checkpoint = pass_by,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self.owner = owner
@@ -177,9 +178,7 @@ class Pump:
 
     def _due(self, now: datetime) -> QuerySet[SmsMessage]:
         """The rows that this pump may take up."""
-        due = SmsMessage.objects.filter(
-            state=SmsState.QUEUED, next_attempt_at__lte=now, expires_at__gt=now
-        )
+        due = SmsMessage.objects.filter(state=SmsState.QUEUED, next_attempt_at__lte=now, expires_at__gt=now)
         return due.exclude(handed_until__gt=now)
 
     def _lease_s(self, message: SmsMessage) -> float:
@@ -228,7 +227,7 @@ class Pump:
             if message.expires_at <= now:
                 self._drop(claim, SmsState.EXPIRED, "expired", now=now)
                 return None
-            if message.command_id and (reason := refusal_at_barrier(message.command_id, now=now)):
+            if reason := _objection(message, now=now):
                 self._drop(claim, SmsState.CANCELLED, reason, now=now)
                 return None
             gateway = self._choose(message, now=now)
@@ -450,6 +449,14 @@ class Pump:
             return False
         conclude_unsent(row, reason="expired", now=now)
         return True
+
+
+def _objection(message: SmsMessage, *, now: datetime) -> str | None:
+    """Why this message must not leave, asked at the last moment; None lets it pass."""
+    if message.command_id:
+        return refusal_at_barrier(message.command_id, now=now)
+    is_active = Platform.objects.filter(pk=message.platform_id, is_active=True).exists()
+    return None if is_active else "platform_inactive"
 
 
 def conclude_unsent(message: SmsMessage, *, reason: str, now: datetime) -> None:

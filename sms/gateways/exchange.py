@@ -7,6 +7,7 @@ hide a message that left.
 """
 
 import math
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ from sms.errors import GatewayError
 DETAIL = 120  # characters of the gateway's own words that are kept
 LONGEST_WAIT_S = 3600.0
 WRONG_KEY = (401, 403)
+LONG_NUMBER = re.compile(r"(?:\+|%2B)?\d{7,}")  # any of these may be a phone
 AMBIGUOUS_REFUSALS = (408,)  # proxies answer it while the gateway works on
 
 
@@ -53,7 +55,8 @@ def words(response: Response, *, hide: Collection[str]) -> str:
     text = response.text[: 10 * DETAIL]
     for secret in sorted(filter(None, hide), key=len, reverse=True):
         text = text.replace(secret, "…")
-    printable = "".join(char if char.isprintable() else " " for char in redact(text))
+    text = redact(LONG_NUMBER.sub("…", text))
+    printable = "".join(char if char.isprintable() else " " for char in text)
     return " ".join(printable.split())[:DETAIL]
 
 

@@ -188,6 +188,18 @@ def test_guard_at_the_barrier_stops_the_message(north, root, gateway, fake, pump
     assert (command.sms.state, fake.sent, usage(north)) == (S.CANCELLED, [], (0, 0))
 
 
+def test_platform_that_was_closed_sends_nothing(north, gateway, fake, pump):
+    command, notice = make_command(north), make_notice(north)
+    north.is_active = False
+    north.save()
+
+    pump.drain()
+
+    assert (fresh(command).state, command.failure_reason) == (CommandState.BLOCKED, "platform_inactive")
+    assert (fresh(notice).state, notice.reason) == (S.CANCELLED, "platform_inactive")
+    assert (fake.sent, usage(north)) == ([], (0, 0))
+
+
 def test_command_taken_back_before_the_barrier_is_not_sent(north, alice, gateway, fake, pump, clock):
     command = make_command(north)
 
