@@ -308,6 +308,7 @@ SMS_GATEWAYS = {
     "http": "sms.gateways.generic_http.GenericHttpGateway",
     "console": "sms.gateways.console.ConsoleGateway",
     "simulator": "sms.gateways.simulator.SimulatorGateway",
+    "modem": "sms.gateways.serial_modem.SerialModemGateway",
 }
 EXPORTERS = {
     "cubic": "exporters.pollers.cubic.CubicPoller",
@@ -328,6 +329,10 @@ OUTBOX_LEASE_S = env.float("OUTBOX_LEASE_S", default=60.0)
 OUTBOX_SEND_DEADLINE_S = env.float("OUTBOX_SEND_DEADLINE_S", default=15.0)
 OUTBOX_MAX_ATTEMPTS = env.int("OUTBOX_MAX_ATTEMPTS", default=5)
 OUTBOX_THREADS = env.int("OUTBOX_THREADS", default=4)
+OUTBOX_HAND_OVER_S = env.float("OUTBOX_HAND_OVER_S", default=30.0)  # a modem's process takes a message up, or loses it
+MODEM_PORTS = env.list(  # device files that a modem's settings may name; network ports obey EGRESS_ALLOW
+    "MODEM_PORTS", default=["/dev/ttyUSB*", "/dev/ttyACM*", "/dev/ttyAMA*", "/dev/ttyS*", "/dev/serial/*"]
+)
 COMMAND_TTL_S = env.float(
     "COMMAND_TTL_S", default=300.0
 )  # an automatic command older than this is never sent

@@ -17,6 +17,7 @@ import hashlib
 import logging
 import os
 import re
+import socket
 import termios
 import time
 from collections import deque
@@ -24,9 +25,11 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit
 
 import serial
 
+from remosa.lib.egress import is_allowed
 from sms import at
 
 logger = logging.getLogger(__name__)
@@ -97,7 +100,9 @@ class SerialPort:
     def __init__(self, url: str, *, baud: int, locks: Path) -> None:
         self._lock = _lock(url, locks)
         try:
-            self._line = serial.serial_for_url(url, do_not_open=True, timeout=READ_S, write_timeout=WRITE_S)
+            self._line = serial.serial_for_url(
+                _permitted(url), do_not_open=True, timeout=READ_S, write_timeout=WRITE_S
+            )
             self._line.baudrate = baud
             if "://" not in url:
                 self._line.exclusive = True
@@ -151,6 +156,21 @@ def _lock(url: str, folder: Path) -> int:
     return handle
 
 
+def _permitted(url: str) -> str:
+    """``url`` with the address that was checked instead of the host's name; ValueError for any other kind of line."""
+    if "://" not in url:
+        return url
+    parts = urlsplit(url)
+    if parts.scheme not in ("socket", "rfc2217") or not parts.hostname or not parts.port:
+        raise ValueError("no such kind of line")
+    found = socket.getaddrinfo(parts.hostname, parts.port, type=socket.SOCK_STREAM)
+    address = next((str(entry[4][0]) for entry in found if is_allowed(str(entry[4][0]))), None)
+    if address is None:
+        raise OSError(errno.EACCES, "egress")
+    host = f"[{address}]" if ":" in address else address
+    return f"{parts.scheme}://{host}:{parts.port}"
+
+
 def _exclude_others(line: serial.SerialBase) -> None:
     """Refuse the device to everybody who opens it from now on; sockets have nothing of the kind."""
     if hasattr(line, "fileno"):
@@ -183,6 +203,7 @@ class Modem:
         self.notices: deque[at.Urc] = deque(maxlen=1000)
         self.is_unsure = True
         self.storage = ""
+        self.storages: list[str] = []
 
     # --- being ready --------------------------------------------------------------------------------
     def make_ready(self, *, pin: str = "", trying_pin: Callable[[], bool] = lambda: True) -> str:
@@ -197,8 +218,7 @@ class Modem:
         self._insist("AT+CMGF=0")
         notices = self.ask("AT+CNMI=?", prefix="+CNMI:")
         self.ask(f"AT+CNMI={at.notice_settings(notices.lines)}")
-        found = at.storages(self.ask("AT+CPMS=?", prefix="+CPMS:").lines)
-        self.storages = found
+        found = self.storages = at.storages(self.ask("AT+CPMS=?", prefix="+CPMS:").lines)
         self.storage = ""
         self.is_unsure = False
         if found:

@@ -43,6 +43,7 @@ class Capabilities:
     inbox: bool = False  # it has an inbox to be read
     inbound: bool = False  # it pushes incoming SMS to our callback
     reports: bool = False  # it pushes delivery reports to our callback
+    own_process: bool = False  # a process of its own sends; the outbox only hands messages over to it
 
 
 @dataclass(frozen=True)

@@ -29,10 +29,10 @@ NO_GATEWAY_WAIT = timedelta(seconds=10)
 OPEN, CLOSED = Gateway.Breaker.OPEN, Gateway.Breaker.CLOSED
 
 
-def backend_of(gateway: Gateway) -> ports.Gateway:
-    """The backend of one row, ready to be used."""
+def account_of(gateway: Gateway) -> ports.Account:
+    """One row as its backend sees it."""
     platform_zone = gateway.platform.time_zone if gateway.platform_id else "UTC"
-    account = ports.Account(
+    return ports.Account(
         gateway_id=gateway.pk,
         config=gateway.config,
         secret=str(gateway.secret),
@@ -40,7 +40,11 @@ def backend_of(gateway: Gateway) -> ports.Gateway:
         validity_s=gateway.validity_s,
         time_zone=platform_zone,
     )
-    return backend("SMS_GATEWAYS", gateway.kind)(account)
+
+
+def backend_of(gateway: Gateway) -> ports.Gateway:
+    """The backend of one row, ready to be used."""
+    return backend("SMS_GATEWAYS", gateway.kind)(account_of(gateway))
 
 
 def has_own_process(kind: str) -> bool:
