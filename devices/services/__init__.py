@@ -10,7 +10,7 @@ from devices.services.commands import (
     request_command,
 )
 from devices.services.inventory import create_device, find_device, link_power, remove_device, unlink_power
-from devices.services.observations import Observed, mark_unknown, record_observations
+from devices.services.observations import Observed, adopt_names, mark_unknown, record_observations
 from devices.services.outcomes import (
     confirm,
     record_delivery,
@@ -24,6 +24,7 @@ from devices.services.outcomes import (
 
 __all__ = [
     "Observed",
+    "adopt_names",
     "cancel_command",
     "close_unknown",
     "confirm",

@@ -59,15 +59,12 @@ def _write(pairs: list[tuple[Device, Observed]], *, source: str) -> int:
             facts_changed.append(row)
     for observed_at, ids in same.items():
         Device.objects.filter(pk__in=ids).update(observed_at=observed_at)
+    flipped: dict[tuple[str, datetime], list[int]] = defaultdict(list)
     for row, item in flips:
-        row.state, row.state_since, row.state_source = item.state, item.observed_at, source
-        if item.state != DeviceState.UNKNOWN:
-            row.observed_at = item.observed_at
-    Device.objects.bulk_update(
-        [row for row, _item in flips],
-        ["state", "state_since", "state_source", "observed_at"],
-        batch_size=BATCH,
-    )
+        flipped[item.state, item.observed_at].append(row.pk)
+    for (state, at), ids in flipped.items():
+        seen = {} if state == DeviceState.UNKNOWN else {"observed_at": at}
+        Device.objects.filter(pk__in=ids).update(state=state, state_since=at, state_source=source, **seen)
     Device.objects.bulk_update(facts_changed, ["facts"], batch_size=BATCH)
     return len(flips)
 
@@ -82,6 +79,17 @@ def mark_unknown(device_ids: Iterable[int], *, at: datetime, source: str) -> int
             .update(state=DeviceState.UNKNOWN, state_since=at, state_source=source)
         )
     return changed
+
+
+def adopt_names(names: Mapping[int, tuple[str, str]]) -> int:
+    """``{device id: (placeholder, name)}``: name the devices that still bear the placeholder; how many.
+
+    A name that a person gave stays.
+    """
+    return sum(
+        Device.objects.filter(pk=device_id, name=placeholder).update(name=name[:200])
+        for device_id, (placeholder, name) in names.items()
+    )
 
 
 def _batches(ids: list[int]) -> Iterable[list[int]]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from devices.services import Observed, mark_unknown, record_observations
+from devices.services import Observed, adopt_names, mark_unknown, record_observations
 from devices.states import DeviceState
 from exporters.compression import segment
 from exporters.exposition import SHAPES, DeviceRow, render_fragments
@@ -150,6 +150,13 @@ def _tell_devices(exporter: Exporter, rows: Iterable[_Row], *, at: datetime) -> 
         if row.status != DeviceState.UNKNOWN
     ]
     record_observations(seen, source=source)
+    adopt_names(
+        {
+            row.device_id: (row.external_id, name)
+            for row in rows
+            if row.device_name == row.external_id and (name := row.facts.get("name"))
+        }
+    )
     unknown -= {one.device_id for one in seen}
     if unknown:
         mark_unknown(unknown - _answered_elsewhere(exporter, at=at), at=at, source=source)

@@ -6,15 +6,12 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from django.conf import settings
 from django.db import connection
 
 from tests.exporters.cms import Answer, Cms, running_cms
 from tests.servers import process
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @contextmanager
@@ -55,7 +52,21 @@ def start_poller(
         "PYTHONWARNINGS": "error::ResourceWarning",
         "FIELD_ENCRYPTION_KEYS": ",".join(settings.FIELD_ENCRYPTION_KEYS),
     }
-    return start_child([sys.executable, "manage.py", "poll", *arguments], env=env, cwd=ROOT)
+    return start_child([sys.executable, "manage.py", "poll", *arguments], env=env, cwd=settings.BASE_DIR)
+
+
+def wait_for(
+    is_true: Callable[[], object], *pollers: process.Child, what: str, deadline_s: float = 60.0
+) -> None:
+    """Wait until it is true; RuntimeError with its last words when one of the pollers ends before."""
+
+    def checked() -> object:
+        for poller in pollers:
+            if not poller.is_running:
+                raise RuntimeError(f"a poller ended: {poller.output()}")
+        return is_true()
+
+    process.wait_until(checked, deadline_s=deadline_s, what=what)
 
 
 def database_url() -> str:

@@ -143,6 +143,16 @@ def test_a_device_without_a_name_in_the_cms_bears_ours(north):
     assert 'name="Витрина «Юг»"' in text_of(exporter)
 
 
+def test_a_device_named_after_its_mac_takes_the_name_of_the_cms(north):
+    exporter = make_exporter(north)
+    add_targets(exporter=exporter, lines="02:00:00:00:00:01\n02:00:00:00:00:02 Витрина")
+    seen = [Observation(key, Status.ONLINE, {"name": f"CMS {key[-1]}"}) for key in ids_of(exporter)]
+
+    store(exporter, answer(exporter, *seen))
+
+    assert sorted(Device.objects.values_list("name", flat=True)) == ["CMS 1", "Витрина"]
+
+
 def test_half_a_list_puts_the_cms_in_doubt(north):
     exporter = make_fleet(north, 4)
     store(exporter, answer(exporter, *["online"] * 4))
