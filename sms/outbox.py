@@ -26,6 +26,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, connections, transaction
@@ -164,7 +165,7 @@ class Pump:
             if message is None:
                 return None
             fence = self._take_over(message, SmsState.QUEUED)
-            lease = {
+            lease: dict[str, Any] = {
                 "lease_owner": self.owner,
                 "lease_until": now + timedelta(seconds=self._lease_s(message)),
             }
@@ -271,9 +272,7 @@ class Pump:
             handed_until=None,
         )  # fmt: skip
 
-    def _move(
-        self, claim: Claim, target: SmsState, *, now: datetime, why: str = "", **columns: object
-    ) -> None:
+    def _move(self, claim: Claim, target: SmsState, *, now: datetime, why: str = "", **columns: Any) -> None:
         if not SMS.move(claim.message, target, now=now, why=why, by=self.owner, fence=claim.fence, **columns):
             raise Lost
 
@@ -360,7 +359,7 @@ class Pump:
 
     def _overtaken(self, claim: Claim, gateway: Gateway, accepted: Accepted | None, *, now: datetime) -> None:
         """The delivery report was faster than the answer: only what the answer knows is missing."""
-        columns: dict[str, object] = {"lease_owner": "", "lease_until": None}
+        columns: dict[str, Any] = {"lease_owner": "", "lease_until": None}
         if accepted is not None:
             columns |= {"gateway_ref": accepted.ref[:100], "price": gateway.price * claim.message.segments}
         reported = [SmsState.DELIVERED, SmsState.UNDELIVERED]
@@ -474,9 +473,9 @@ def _columns(
     verdict: engine.Settlement,
     *,
     now: datetime,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """The columns that a settlement writes besides the state."""
-    columns: dict[str, object] = {"reason": verdict.reason[:200], "lease_owner": "", "lease_until": None}
+    columns: dict[str, Any] = {"reason": verdict.reason[:200], "lease_owner": "", "lease_until": None}
     if verdict.next_attempt_at is not None:
         columns["next_attempt_at"] = verdict.next_attempt_at
     if accepted is not None:

@@ -88,7 +88,7 @@ def check_field(item: ConfigField, value: Any) -> str:
     """What is wrong with the value of one setting, or ``""``."""
     if value in (None, "", [], {}):
         return _("This setting is required.") if item.required else ""
-    if not isinstance(value, SHAPES[item.kind]):
+    if not _has_shape(item.kind, value):
         return {
             "mapping": _('Write an object: {"name": "value"}.'),
             "list": _("Write a list: [1, 2]."),
@@ -117,6 +117,10 @@ def check_url(value: str) -> str:
     if parts.username or parts.password:
         return _("Keep the key out of the address: it has a field of its own.")
     return ""
+
+
+def _has_shape(kind: str, value: Any) -> bool:
+    return isinstance(value, SHAPES[kind])
 
 
 def _is_status(value: Any) -> bool:

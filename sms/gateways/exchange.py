@@ -14,7 +14,7 @@ from typing import Any
 from remosa.lib import http
 from remosa.lib.http import HttpFailure, Response
 from remosa.lib.redact import redact
-from sms.errors import GatewayError
+from sms.errors import GatewayError, Outcome
 
 DETAIL = 120  # characters of the gateway's own words that are kept
 LONGEST_WAIT_S = 3600.0
@@ -28,7 +28,7 @@ def exchange(method: str, url: str, *, deadline_s: float, **parts: Any) -> Respo
     try:
         return http.request(method, url, deadline_s=deadline_s, **parts)
     except HttpFailure as exc:
-        outcome = "unknown" if exc.may_have_left else "not_sent"
+        outcome: Outcome = "unknown" if exc.may_have_left else "not_sent"
         raise GatewayError(exc.reason, outcome=outcome) from None  # the cause may quote the address
 
 

@@ -7,6 +7,7 @@ believed when the gateway belongs to a platform: a client cannot speak for anoth
 import hashlib
 import logging
 from datetime import datetime
+from typing import Any
 
 from django.db import DatabaseError, IntegrityError, transaction
 
@@ -106,9 +107,7 @@ def _device_of(row: InboundSms) -> Device | None:
     return devices.first()
 
 
-def _conclude(
-    row: InboundSms, target: InboundState, *, now: datetime, reason: str, **columns: object
-) -> None:
+def _conclude(row: InboundSms, target: InboundState, *, now: datetime, reason: str, **columns: Any) -> None:
     if not INBOUND.move(row, target, now=now, reason=reason, **columns):
         return
     device: Device | None = row.device
