@@ -10,6 +10,8 @@ from sms.errors import CallbackInvalid, GatewayError
 __all__ = [
     "Accepted",
     "Account",
+    "Acknowledgement",
+    "Callback",
     "CallbackInvalid",
     "Capabilities",
     "ConfigField",
@@ -17,6 +19,7 @@ __all__ = [
     "Gateway",
     "GatewayError",
     "InboundText",
+    "Sent",
 ]
 
 
@@ -44,6 +47,8 @@ class Capabilities:
     inbound: bool = False  # it pushes incoming SMS to our callback
     reports: bool = False  # it pushes delivery reports to our callback
     own_process: bool = False  # a process of its own sends; the outbox only hands messages over to it
+    status: bool = False  # it can be asked what became of a message, by its own id
+    status_by_client_ref: bool = False  # also by our id: then also of one whose answer was lost
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,8 @@ class Account:
     sender: str = ""  # our own number, E.164; "" where it is not known
     validity_s: int = 300  # how long the network may try to deliver
     time_zone: str = "UTC"  # of times that come without one
+    hook_secret: str = field(default="", repr=False)  # what its callbacks show, or are signed with
+    hook_url: str = ""  # where it calls back, without the kind: https://remosa.example/hooks/sms/<number>
 
 
 @dataclass(frozen=True)
@@ -85,6 +92,40 @@ class DeliveryReport:
     delivered: bool | None
     at: datetime | None = None  # aware
     to: str = ""
+    of_part: bool = False  # it speaks of one part only; a longer message is not settled by it
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A message that was handed over, as it is asked for; ``ref`` is ``""`` where no id came back."""
+
+    ref: str
+    client_ref: str
+    to: str  # E.164
+
+
+@dataclass(frozen=True)
+class Callback:
+    """One call of a gateway as it came over the wire."""
+
+    kind: Literal["report", "inbound"]
+    method: str
+    query: str  # as sent, without the question mark
+    headers: Mapping[str, str]  # names ignore case
+    body: bytes = field(repr=False)
+    at: datetime  # when it came
+
+    def header(self, name: str) -> str:
+        """The value of a header, or ``""``."""
+        return self.headers.get(name, "")
+
+
+@dataclass(frozen=True)
+class Acknowledgement:
+    """What a gateway wants to read when its callback was taken."""
+
+    body: str
+    content_type: str = "text/plain; charset=utf-8"
 
 
 class Gateway(Protocol):
@@ -93,12 +134,18 @@ class Gateway(Protocol):
     fields: ClassVar[tuple[ConfigField, ...]]
     secret_label: ClassVar[Any]  # what the gateway's ``secret`` is called; "" where none is needed
     capabilities: ClassVar[Capabilities]
+    callback_methods: ClassVar[tuple[str, ...]]  # POST, for some GET
+    acknowledgement: ClassVar[Acknowledgement | None]  # None: our own JSON
 
     def __init__(self, account: Account) -> None: ...
 
     @classmethod
     def check(cls, config: Mapping[str, Any]) -> dict[str, str]:
         """What is wrong with a configuration, as ``{field: sentence}``; empty when it can be used."""
+
+    @classmethod
+    def is_polled(cls, config: Mapping[str, Any]) -> bool:
+        """Whether a gateway with this configuration has its inbox read by us."""
 
     def send(self, to: str, body: str, *, client_ref: str, deadline_s: float) -> Accepted:
         """Hand one message over within ``deadline_s`` seconds, once. ``to`` is E.164.
@@ -111,6 +158,21 @@ class Gateway(Protocol):
 
     def parse_inbox(self, raw: bytes) -> Sequence[InboundText]:
         """The texts in what ``fetch_inbox`` returned; ValueError when it is no inbox at all."""
+
+    def query_status(self, sent: Sequence[Sent], *, deadline_s: float) -> Sequence[DeliveryReport]:
+        """What became of these messages; those it knows nothing of are left out.
+
+        Asked only of a backend with the capability. Raises GatewayError, nothing else.
+        """
+
+    def is_genuine(self, call: Callback) -> bool:
+        """Whether a callback shows the secret or carries the signature; compared in constant time."""
+
+    def unpack(self, call: Callback) -> Sequence[Mapping[str, Any]] | None:
+        """The reports or texts in a genuine callback; None leaves its JSON or form to the caller.
+
+        CallbackInvalid, nothing else.
+        """
 
     def parse_report(self, data: Mapping[str, Any]) -> DeliveryReport:
         """One delivery report as decoded from its callback. CallbackInvalid, nothing else."""

@@ -2,23 +2,22 @@
 
     POST /hooks/sms/<number>/report/     POST /hooks/sms/<number>/inbound/
 
-The caller shows the gateway's callback secret as ``Authorization: Bearer …`` or ``X-API-Key``; an
-unknown number and a wrong secret get the same answer. JSON or a form, one object or a list of them.
+The caller shows the gateway's callback secret as ``Authorization: Bearer …`` or ``X-API-Key``, or
+signs as its kind of gateway does (some call with GET); an unknown number and a wrong secret get the
+same answer. JSON or a form, one object or a list of them, or what the backend can unpack.
 200 comes after the commit; what is understood but fits nothing is also 200, so that no gateway
 repeats it for ever. A body that cannot be read is the caller's fault: 400, 413 or 415, never 5xx.
 """
 
-import hmac
 import json
 import logging
-import secrets
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from django.core.exceptions import SuspiciousOperation
 from django.db import InterfaceError, OperationalError
-from django.http import HttpRequest, JsonResponse, QueryDict
+from django.http import HttpRequest, HttpResponse, JsonResponse, QueryDict
 from django.http.request import UnreadablePostError
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
@@ -26,6 +25,7 @@ from django.views.decorators.csrf import csrf_exempt
 from remosa.lib.clock import utcnow
 from sms.errors import CallbackInvalid
 from sms.models import Gateway
+from sms.ports import Callback
 from sms.ports import Gateway as Backend
 from sms.services.gateways import backend_of, of_hook
 from sms.services.inbound import receive, storable
@@ -40,6 +40,8 @@ Take = Callable[[Gateway, Backend, Mapping[str, Any]], str]
 class Refusal(Exception):
     """The answer to a callback that is not taken."""
 
+    allow = "POST"
+
     def __init__(self, status: int, code: str, message: str, fields: Mapping[str, str] | None = None) -> None:
         super().__init__(code)
         self.status, self.code, self.message, self.fields = status, code, message, dict(fields or {})
@@ -48,31 +50,40 @@ class Refusal(Exception):
         """The one shape of errors."""
         body = {"error": {"code": self.code, "message": self.message, "fields": self.fields}}
         headers = {"WWW-Authenticate": "Bearer"} if self.status == 401 else {}
-        headers |= {"Allow": "POST"} if self.status == 405 else {}
+        headers |= {"Allow": self.allow} if self.status == 405 else {}
         headers |= {"Retry-After": "10"} if self.status == 503 else {}
         return JsonResponse(body, status=self.status, headers=headers)
 
 
 @csrf_exempt
-def report(request: HttpRequest, hook_id: uuid.UUID) -> JsonResponse:
+def report(request: HttpRequest, hook_id: uuid.UUID) -> HttpResponse:
     """A delivery report, or several."""
-    return _callback(request, hook_id, _take_report)
+    return _callback(request, hook_id, "report", _take_report)
 
 
 @csrf_exempt
-def inbound(request: HttpRequest, hook_id: uuid.UUID) -> JsonResponse:
+def inbound(request: HttpRequest, hook_id: uuid.UUID) -> HttpResponse:
     """An incoming SMS, or several."""
-    return _callback(request, hook_id, _take_inbound)
+    return _callback(request, hook_id, "inbound", _take_inbound)
 
 
-def _callback(request: HttpRequest, hook_id: uuid.UUID, take: Take) -> JsonResponse:
+def _callback(
+    request: HttpRequest, hook_id: uuid.UUID, kind: Literal["report", "inbound"], take: Take
+) -> HttpResponse:
     try:
-        if request.method != "POST":
-            raise Refusal(405, "method_not_allowed", _("Send a POST."))
-        gateway = _authenticated(request, hook_id)
-        backend = backend_of(gateway)
-        items = _items(request)
-        return JsonResponse({"results": [take(gateway, backend, item) for item in items]})
+        gateway = of_hook(hook_id)
+        backend = None if gateway is None else backend_of(gateway)
+        _check_method(request, backend)
+        call = Callback(
+            kind=kind, method=request.method or "", query=request.META.get("QUERY_STRING", ""),
+            headers=request.headers, body=_body(request), at=utcnow(),
+        )  # fmt: skip
+        if gateway is None or backend is None or not backend.is_genuine(call):
+            raise Refusal(401, "not_signed_in", _("Unknown callback, or wrong secret."))
+        items = backend.unpack(call)
+        if items is None:
+            items = _items(request.content_type or "", call.body)
+        results = [take(gateway, backend, item) for item in items]
     except Refusal as refusal:
         return refusal.answer()
     except CallbackInvalid as exc:
@@ -80,23 +91,24 @@ def _callback(request: HttpRequest, hook_id: uuid.UUID, take: Take) -> JsonRespo
     except (OperationalError, InterfaceError) as exc:
         logger.warning("callback postponed hook=%s error=%s", hook_id, type(exc).__name__)
         return Refusal(503, "try_again_later", _("The database does not answer. Try again.")).answer()
+    if backend.acknowledgement is None:
+        return JsonResponse({"results": results})
+    return HttpResponse(backend.acknowledgement.body, content_type=backend.acknowledgement.content_type)
 
 
-def _authenticated(request: HttpRequest, hook_id: uuid.UUID) -> Gateway:
-    gateway = of_hook(hook_id)
-    expected = (
-        str(gateway.hook_secret) if gateway is not None and gateway.hook_secret else secrets.token_hex()
-    )
-    scheme, _space, token = request.headers.get("Authorization", "").partition(" ")
-    shown = token.strip() if scheme.lower() == "bearer" else request.headers.get("X-API-Key", "")
-    if not hmac.compare_digest(shown.encode(), expected.encode()) or gateway is None:
-        raise Refusal(401, "not_signed_in", _("Unknown callback, or wrong secret."))
-    return gateway
+def _check_method(request: HttpRequest, backend: Backend | None) -> None:
+    methods = ("POST",) if backend is None else backend.callback_methods
+    if request.method not in methods:
+        refusal = Refusal(
+            405, "method_not_allowed", _("Send a %(method)s.") % {"method": " / ".join(methods)}
+        )
+        refusal.allow = ", ".join(methods)
+        raise refusal
 
 
-def _items(request: HttpRequest) -> list[Mapping[str, Any]]:
+def _items(content_type: str, body: bytes) -> list[Mapping[str, Any]]:
     """The objects of the body; Refusal for what is not one."""
-    content = _decoded(request.content_type or "", _body(request))
+    content = _decoded(content_type, body)
     items = content if isinstance(content, list) else [content]
     if not all(isinstance(item, Mapping) for item in items):
         raise Refusal(400, "invalid", _("The body must be an object, or a list of objects."))
@@ -150,6 +162,7 @@ def _take_report(gateway: Gateway, backend: Backend, item: Mapping[str, Any]) ->
         ref=storable(told.ref),
         client_ref=storable(told.client_ref),
         to=storable(told.to),
+        of_part=told.of_part,
     )
 
 

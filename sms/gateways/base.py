@@ -1,8 +1,12 @@
 """What the backends have in common: reading their own settings, and saying no to what they cannot do."""
 
+import base64
+import binascii
+import hashlib
+import hmac
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 from zoneinfo import available_timezones
 
 from django.utils.translation import gettext as _
@@ -11,11 +15,14 @@ from django.utils.translation import gettext_lazy
 from sms.ports import (
     Accepted,
     Account,
+    Acknowledgement,
+    Callback,
     CallbackInvalid,
     Capabilities,
     ConfigField,
     DeliveryReport,
     InboundText,
+    Sent,
 )
 
 TIME_ZONE = ConfigField(
@@ -45,6 +52,9 @@ class Backend:
     fields: ClassVar[tuple[ConfigField, ...]] = ()
     secret_label: ClassVar[Any] = ""
     capabilities: ClassVar[Capabilities] = Capabilities()
+    callback_methods: ClassVar[tuple[str, ...]] = ("POST",)
+    acknowledgement: ClassVar[Acknowledgement | None] = None
+    token_in_address: ClassVar[bool] = False  # it can be given an address only: our proof stands in it
 
     def __init__(self, account: Account) -> None:
         self.account = account
@@ -65,6 +75,11 @@ class Backend:
                 wrong[item.name] = sentence
         return wrong
 
+    @classmethod
+    def is_polled(cls, config: Mapping[str, Any]) -> bool:
+        """See the port."""
+        return cls.capabilities.inbox
+
     def send(self, to: str, body: str, *, client_ref: str, deadline_s: float) -> Accepted:
         raise NotImplementedError
 
@@ -74,6 +89,29 @@ class Backend:
     def parse_inbox(self, raw: bytes) -> Sequence[InboundText]:
         self._cannot("inbox")
 
+    def query_status(self, sent: Sequence[Sent], *, deadline_s: float) -> Sequence[DeliveryReport]:
+        self._cannot("status")
+
+    def callback_address(self, kind: str) -> str:
+        """What a person enters at the provider so that it calls us back; it may hold a token."""
+        address = f"{self.account.hook_url}/{kind}/"
+        return f"{address}?token={self._token(kind)}" if self.token_in_address else address
+
+    def is_genuine(self, call: Callback) -> bool:
+        """By the callback secret in a header, or by the token of the address that we gave out."""
+        if not self.account.hook_secret:
+            return False
+        if same(shown_secret(call), self.account.hook_secret):
+            return True
+        return self.token_in_address and same(first(call.query, "token"), self._token(call.kind))
+
+    def _token(self, kind: str) -> str:
+        """Good for one kind of callback of this gateway; the secret cannot be found from it."""
+        return sign(self.account.hook_secret, f"callback:{kind}")
+
+    def unpack(self, call: Callback) -> Sequence[Mapping[str, Any]] | None:
+        return None
+
     def parse_report(self, data: Mapping[str, Any]) -> DeliveryReport:
         raise CallbackInvalid(_("This gateway sends no delivery reports."))
 
@@ -82,6 +120,38 @@ class Backend:
 
     def _cannot(self, what: str) -> NoReturn:
         raise NotImplementedError(f"{type(self).__name__} has no {what}; ask its capabilities first.")
+
+
+def same(shown: str, expected: str) -> bool:
+    """Whether two texts are equal, in a time that does not depend on where they differ."""
+    return hmac.compare_digest(shown.encode("utf-8", "replace"), expected.encode())
+
+
+def sign(secret: str, text: str | bytes) -> str:
+    """HMAC-SHA256 in hex."""
+    raw = text.encode() if isinstance(text, str) else text
+    return hmac.new(secret.encode(), raw, hashlib.sha256).hexdigest()
+
+
+def shown_secret(call: Callback) -> str:
+    """The secret that a callback shows: ``Bearer``, the password of ``Basic``, or ``X-API-Key``."""
+    scheme, _space, token = call.header("Authorization").partition(" ")
+    if scheme.lower() == "bearer":
+        return token.strip()
+    if scheme.lower() == "basic":
+        try:
+            return base64.b64decode(token, validate=True).decode().partition(":")[2]
+        except (binascii.Error, ValueError):
+            return ""
+    return call.header("X-API-Key")
+
+
+def first(query: str, name: str) -> str:
+    """The first value of a parameter of a query, or ``""``."""
+    try:
+        return parse_qs(query, max_num_fields=100).get(name, [""])[0]
+    except ValueError:
+        return ""
 
 
 def check_field(item: ConfigField, value: Any) -> str:

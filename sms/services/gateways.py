@@ -39,6 +39,8 @@ def account_of(gateway: Gateway) -> ports.Account:
         sender=gateway.sender_msisdn,
         validity_s=gateway.validity_s,
         time_zone=platform_zone,
+        hook_secret=str(gateway.hook_secret),
+        hook_url=f"{settings.PUBLIC_URL}/hooks/sms/{gateway.hook_id}",
     )
 
 

@@ -25,7 +25,8 @@ def due_inboxes(*, now: datetime) -> list[Gateway]:
     rows = Gateway.objects.filter(kind__in=kinds, is_enabled=True, poll_interval_s__gt=0).select_related(
         "platform"
     )
-    return [row for row in rows if row.inbox_polled_at is None or row.inbox_polled_at <= now - _interval(row)]
+    polled = [row for row in rows if backend("SMS_GATEWAYS", row.kind).is_polled(row.config)]
+    return [row for row in polled if row.inbox_polled_at is None or row.inbox_polled_at <= now - _interval(row)]
 
 
 def _interval(gateway: Gateway) -> timedelta:

@@ -12,7 +12,7 @@ from sms.models import Gateway, SmsMessage
 from sms.services.messages import note_move, settle_units
 from sms.states import SMS, SmsState
 
-Applied = Literal["applied", "repeated", "unmatched", "ambiguous"]
+Applied = Literal["applied", "repeated", "unmatched", "ambiguous", "ignored"]
 REF_AGE = timedelta(hours=72)  # gateways use their numbers again: an older message is not meant
 LEFT = (SmsState.SENDING, SmsState.SENT, SmsState.UNKNOWN, SmsState.DELIVERED, SmsState.UNDELIVERED)
 WAITING = (SmsState.QUEUED, SmsState.CLAIMED)
@@ -26,16 +26,20 @@ def apply_delivery_report(
     ref: str = "",
     client_ref: str = "",
     to: str = "",
+    of_part: bool = False,
 ) -> Applied:
     """Move the message that ``gateway`` reports on; ``client_ref`` is our id, ``ref`` the gateway's.
 
     Safe to repeat and safe in any order: the first final report stays. A message of another gateway
-    is never found. ``ambiguous`` means that several recent messages carry this ref.
+    is never found. ``ambiguous`` means that several recent messages carry this ref; ``ignored``, that
+    one part of several arrived (``of_part``), which settles nothing.
     """
     found = list(_meant(gateway, ref=ref, client_ref=client_ref, to=to, at=at)[:2])
     if len(found) != 1:
         return "ambiguous" if found else "unmatched"
     message = found[0]
+    if of_part and delivered and message.segments > 1:
+        return "ignored"
     with transaction.atomic():
         target = SmsState.DELIVERED if delivered else SmsState.UNDELIVERED
         times = {"delivered_at": at} if delivered else {"reason": "undelivered"}

@@ -121,7 +121,9 @@ class HttpGatewayContract(GatewayContract):
 
         assert (error.outcome, error.reason, server.seen) == ("not_sent", "egress", [])
 
-    @pytest.mark.parametrize("mode", ["reset_after", "500", "500_after", "307", "408", "503", "truncated"])
+    @pytest.mark.parametrize(
+        "mode", ["reset_after", "500", "500_after", "307", "408", "503", "truncated", "half_head"]
+    )
     def test_answer_that_proves_nothing_is_unknown(self, mode):
         error, server = self.refusal(mode)
 
@@ -134,10 +136,11 @@ class HttpGatewayContract(GatewayContract):
         assert error.outcome in ("unknown", "not_sent")  # a reset may be faster than our first byte
         assert server.seen == []
 
-    def test_silence_is_unknown_within_the_deadline(self):
-        error, _server = self.refusal("hang_after", deadline_s=0.3)
+    @pytest.mark.parametrize("mode", ["hang_after", "drip"])
+    def test_silence_is_unknown_within_the_deadline(self, mode):
+        error, server = self.refusal(mode, deadline_s=0.3)
 
-        assert (error.outcome, error.reason) == ("unknown", "deadline")
+        assert (error.outcome, error.reason, len(server.seen)) == ("unknown", "deadline", 1)
 
     @pytest.mark.parametrize("mode", ["400", "401", "429", "500", "hang", "reset_after"])
     def test_errors_and_logs_hold_neither_key_nor_number(self, mode, caplog):

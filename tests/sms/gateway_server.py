@@ -11,7 +11,9 @@ import threading
 from dataclasses import dataclass, field
 from typing import Self
 
-TAKES = frozenset({"ok", "bare", "reset_after", "hang_after", "500_after", "garbage_200", "truncated"})
+TAKES = frozenset(
+    {"ok", "bare", "reset_after", "hang_after", "500_after", "garbage_200", "truncated", "drip", "half_head"}
+)
 ANSWERS = {
     "400": (400, b"bad number"),
     "401": (401, b"unauthorized"),
@@ -59,6 +61,7 @@ class GatewayServer:
     mode: str = "ok"
     answer: bytes | None = None  # a body instead of the mode's own
     extra: bytes = b""  # header lines of its own
+    status: int = 200  # of the mode ``ok``
     seen: list[Seen] = field(default_factory=list)
     taken: list[Seen] = field(default_factory=list)
 
@@ -118,7 +121,13 @@ class GatewayServer:
             peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
         elif self.mode == "ok":
             body = self.answer if self.answer is not None else json.dumps({"id": f"id-{number}"}).encode()
-            peer.sendall(response(200, body, self.extra))
+            peer.sendall(response(self.status, body, self.extra))
+        elif self.mode == "drip":  # an acceptance that never comes to its end
+            peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+            while not self._stop.wait(0.05):
+                peer.sendall(b" ")
+        elif self.mode == "half_head":
+            peer.sendall(b"HTTP/1.1 202 Accepted\r\nContent-Le")
         else:
             status, usual = ANSWERS[self.mode]
             body = usual if self.answer is None else self.answer
