@@ -306,6 +306,11 @@ COMMAND_GUARDS = [
 SMS_GATEWAYS = {
     "remosa": "sms.gateways.remosa.RemosaGateway",
     "http": "sms.gateways.generic_http.GenericHttpGateway",
+    "kannel": "sms.gateways.kannel.KannelGateway",
+    "smsc_ru": "sms.gateways.smsc_ru.SmscRuGateway",
+    "sms_ru": "sms.gateways.sms_ru.SmsRuGateway",
+    "android": "sms.gateways.android.AndroidGateway",
+    "twilio": "sms.gateways.twilio.TwilioGateway",
     "console": "sms.gateways.console.ConsoleGateway",
     "simulator": "sms.gateways.simulator.SimulatorGateway",
     "modem": "sms.gateways.serial_modem.SerialModemGateway",

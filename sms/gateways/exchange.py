@@ -6,6 +6,7 @@ is a 4xx; everything else that is not an acceptance (3xx, 5xx, 408, no answer, h
 hide a message that left.
 """
 
+import base64
 import math
 import re
 from collections.abc import Collection, Mapping
@@ -18,6 +19,7 @@ from sms.errors import GatewayError, Outcome
 
 DETAIL = 120  # characters of the gateway's own words that are kept
 LONGEST_WAIT_S = 3600.0
+REF_LENGTH = 100
 WRONG_KEY = (401, 403)
 LONG_NUMBER = re.compile(r"(?:\+|%2B)?\d{7,}")  # any of these may be a phone
 AMBIGUOUS_REFUSALS = (408,)  # proxies answer it while the gateway works on
@@ -30,6 +32,27 @@ def exchange(method: str, url: str, *, deadline_s: float, **parts: Any) -> Respo
     except HttpFailure as exc:
         outcome: Outcome = "unknown" if exc.may_have_left else "not_sent"
         raise GatewayError(exc.reason, outcome=outcome) from None  # the cause may quote the address
+
+
+def basic(user: str, password: str) -> dict[str, str]:
+    """The header of Basic authentication."""
+    return {"Authorization": f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"}
+
+
+def read_json(response: Response, *, hide: Collection[str]) -> Any:
+    """The JSON of an answer; unknown when it is none."""
+    try:
+        return response.json()
+    except ValueError:
+        raise GatewayError("no_json", outcome="unknown", detail=words(response, hide=hide)) from None
+
+
+def ref_in(answer: Any, name: str, *, response: Response, hide: Collection[str]) -> str:
+    """The id under ``name`` in an answer of acceptance; unknown when there is none."""
+    found = answer.get(name) if isinstance(answer, Mapping) else None
+    if isinstance(found, bool) or not isinstance(found, str | int) or found == "":
+        raise GatewayError("no_id", outcome="unknown", detail=words(response, hide=hide))
+    return str(found)[:REF_LENGTH]
 
 
 def refuse(
