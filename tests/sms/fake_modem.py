@@ -223,7 +223,7 @@ class MemoryPort:
         for piece in self.script.feed(octets):
             self._say_notices()
             self._out += piece.encode("latin-1")
-            if not piece.endswith("\r") or piece.endswith("\n"):
+            if piece.endswith(("\n", "> ")):  # never within a line
                 self._say_notices()
 
     def _say_notices(self) -> None:
