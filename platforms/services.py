@@ -84,7 +84,7 @@ def set_role(*, user: User, platform: Platform, role: str | None, by: Any = None
 
 
 def _check_rank(*, by: Any, platform: Platform, old: str | None, new: str | None) -> None:
-    if by is None or by.is_superuser:
+    if by is None or (by.is_superuser and by.is_active):
         return
     mine = Membership.objects.filter(user=by, user__is_active=True, platform=platform)
     own = mine.values_list("role", flat=True).first()
