@@ -10,6 +10,7 @@ help:
 	@echo "make setup   install the Python packages"
 	@echo "make test    all tests, on SQLite and on PostgreSQL, with real servers"
 	@echo "make lint    ruff, mypy, import layers"
+	@echo "make messages  collect the strings and compile the translation (needs gettext)"
 	@echo "make soak    the long forms of the tests (hours)"
 	@echo "make bench   the benchmarks; ONLY=name runs one"
 	@echo "make lock    compile requirements*.in again (needs uv)"
@@ -50,6 +51,12 @@ lint: .venv/.dev
 format: .venv/.dev
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
+
+# After changing strings: fill what is empty or fuzzy in locale/ru/LC_MESSAGES/django.po, then again.
+.PHONY: messages
+messages: .venv/.dev
+	DEBUG=true $(PY) manage.py makemessages
+	DEBUG=true $(PY) manage.py compilemessages --locale ru --ignore ".venv/*"
 
 .PHONY: bench
 bench: .venv/.runtime
