@@ -41,7 +41,7 @@ STORED_S = 60.0  # an announcement may get lost
 QUEUE_S = 0.25
 SETTINGS_S = 5.0
 BALANCE_EVERY = timedelta(hours=12)
-SEND_S, FURTHER_PART_S = 30.0, 10.0
+FURTHER_PART_S = 10.0
 LONGEST_PAUSE_S = 30.0
 SUPERVISE_S = 5.0
 State = ModemStatus.State
@@ -74,7 +74,7 @@ class ModemPump(Pump):
         )  # fmt: skip
 
     def _deadline_s(self, message: SmsMessage) -> float:
-        return SEND_S + FURTHER_PART_S * (message.segments - 1)
+        return settings.MODEM_SEND_DEADLINE_S + FURTHER_PART_S * (message.segments - 1)
 
     def _lease_s(self, message: SmsMessage) -> float:
         return max(settings.OUTBOX_LEASE_S, self._deadline_s(message) / (1 - 2 * MARGIN_RATIO))

@@ -1,6 +1,7 @@
 """A GSM modem that never was: ``Script`` is what it does, ``MemoryPort`` and ``PtyModem`` are its lines."""
 
 import errno
+import fcntl
 import os
 import pty
 import random
@@ -49,6 +50,7 @@ class Script:
     resets: int = 0
     is_broken: bool = False
     before_answer: Callable[[str], None] | None = None
+    on_point: Callable[[str], None] | None = None
     _buffer: bytes = b""
     _in_body: bool = False
     _length: int = 0
@@ -115,6 +117,8 @@ class Script:
         self._breaks("end")
 
     def _breaks(self, point: str) -> bool:
+        if self.on_point is not None:
+            self.on_point(point)
         self.is_broken = self.is_broken or self.breaks_at == point
         return self.is_broken
 
@@ -273,6 +277,10 @@ class PtyModem:
     def say(self, text: str) -> None:
         """Say something unasked."""
         os.write(self._master, text.encode("latin-1"))
+
+    def let_go(self) -> None:
+        """Lift the lock that a killed process has left on the terminal; a real one forgets it with its last user."""
+        fcntl.ioctl(self._slave, termios.TIOCNXCL)
 
     def _run(self) -> None:
         try:
