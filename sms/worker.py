@@ -6,8 +6,10 @@ that hangs holds up one of them only. A sender that found a row wakes a colleagu
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 
 from django.db import InterfaceError, OperationalError, close_old_connections, connection, connections
 
@@ -28,7 +30,7 @@ class Worker:
 
     def __init__(self, pump: Pump, *, threads: int, poll_s: float, stop: threading.Event) -> None:
         self.pump, self.threads, self.poll_s, self.stop = pump, threads, poll_s, stop
-        self._work = threading.Semaphore(0)
+        self._work = threading.BoundedSemaphore(threads)  # one for each sender that should look
         self._reading: dict[int, Future[None]] = {}
 
     def run(self) -> None:
@@ -38,20 +40,28 @@ class Worker:
         ]
         for sender in senders:
             sender.start()
-        listener = Listener(self.stop)
+        listener, kept_at = Listener(self.stop), float("-inf")
         try:
             with ThreadPoolExecutor(INBOXES_AT_ONCE, thread_name_prefix="inbox") as readers:
                 while not self.stop.is_set():
-                    self._guarded(self._keep_house, readers)
-                    self._work.release()
+                    self._wake_one()  # before anything else: an SMS may be waiting
+                    if time.monotonic() - kept_at >= self.poll_s:
+                        kept_at = time.monotonic()
+                        self._guarded(self._keep_house, readers)
                     listener.wait(self.poll_s)
         finally:
             self.stop.set()
-            self._work.release(self.threads)
+            for _sender in senders:
+                self._wake_one()
             listener.close()
             for sender in senders:
                 sender.join()
             connections.close_all()
+
+    def _wake_one(self) -> None:
+        """Let one more sender look; enough when all of them are about to."""
+        with suppress(ValueError):
+            self._work.release()
 
     def _send(self) -> None:
         try:
@@ -63,7 +73,7 @@ class Worker:
 
     def _carry_all(self) -> None:
         close_old_connections()
-        while not self.stop.is_set() and self.pump.run_one(claimed=self._work.release):
+        while not self.stop.is_set() and self.pump.run_one(claimed=self._wake_one):
             pass
 
     def _keep_house(self, readers: ThreadPoolExecutor) -> None:

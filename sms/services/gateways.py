@@ -119,7 +119,10 @@ def when_to_look_again(platform_id: int, *, now: datetime) -> tuple[datetime, st
 
 
 def note_success(gateway: Gateway, *, now: datetime) -> None:
-    """The gateway answered like one that is well."""
+    """The gateway answered like one that is well; ``gateway`` is its row as it was before the message."""
+    was_well = gateway.breaker == CLOSED and gateway.failures_in_row == 0
+    if was_well and gateway.last_ok_at is not None and now - gateway.last_ok_at < SUCCESS_NOTED_EVERY:
+        return
     stale = Q(last_ok_at=None) | Q(last_ok_at__lt=now - SUCCESS_NOTED_EVERY)
     ill = Q(breaker=OPEN) | Q(failures_in_row__gt=0)
     Gateway.objects.filter(stale | ill, pk=gateway.pk).update(

@@ -300,7 +300,10 @@ class PtyModem:
 
     def _hang_up(self) -> None:
         """The cable is pulled: what was said is read first, then the line is gone."""
-        with_slave, self._slave = self._slave, -1
-        if with_slave >= 0:
-            os.close(with_slave)
+        for _try in range(400):
+            unread = fcntl.ioctl(self._slave, termios.FIONREAD, b"\0\0\0\0")
+            if unread == b"\0\0\0\0" or self._is_over:
+                break
+            select.select([self._wake_read], [], [], 0.005)
+        os.close(self._slave)
         os.close(self._master)

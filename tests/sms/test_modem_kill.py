@@ -41,7 +41,7 @@ class ModemLab:
             "SECRET_KEY": "modem-kill-" + "0" * 50,
             "FIELD_ENCRYPTION_KEYS": "ZGV2ZWxvcG1lbnQtb25seS1maWVsZC1rZXktMDAwMDA=",
             "OUTBOX_LEASE_S": "1.5",
-            "MODEM_SEND_DEADLINE_S": "1.2",
+            "MODEM_SEND_DEADLINE_S": "4.0",
             "OUTBOX_HAND_OVER_S": "120",
             "MODEM_PORTS": "/dev/pts/*",
             "LOG_LEVEL": "CRITICAL",
