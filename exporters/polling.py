@@ -111,6 +111,7 @@ class PollLoop:
     pace: Pace
     owner: str
     _running: dict[int, asyncio.Task[Round]] = field(default_factory=dict)
+    _storing: set[int] = field(default_factory=set)  # asked already: storing gives the lease back by itself
 
     async def run(self, stop: asyncio.Event) -> None:
         """Poll whatever is due until ``stop``; rounds that run then get ``pace.grace_s`` to end."""
@@ -168,10 +169,12 @@ class PollLoop:
         try:
             started_at, started = utcnow(), time.monotonic()
             result, note = await self._ask(work, started)
+            self._storing.add(work.exporter_id)
             stored = await self._store(work, result, started_at=started_at, note=note)
             return Round(work, stored)
         finally:
             self._running.pop(work.exporter_id, None)
+            self._storing.discard(work.exporter_id)
 
     async def _ask(self, work: Work, started: float) -> tuple[RoundResult, str]:
         """The answers, and a sentence for people where there is one."""
@@ -228,7 +231,7 @@ class PollLoop:
             except DatabaseTrouble as exc:
                 logger.warning("leases not renewed: %s", exc)
                 continue
-            for exporter_id in ids - ours:
+            for exporter_id in ids - ours - self._storing:
                 if task := self._running.get(exporter_id):
                     logger.warning("lease lost exporter=%s", exporter_id)
                     task.cancel()

@@ -149,8 +149,10 @@ def _new_device(exporter: Exporter, line: MacLine, tally: _Tally, by: Any) -> De
     """A player named after the line, or after its id; raises as ``create_device`` does."""
     if tally.limit:
         raise QuotaExceeded(kind="devices", wanted=1, left=0)
-    identity = {"mac": line.mac} if _is_mac(line.mac) else {"external_id": line.mac}
-    return create_device(platform=exporter.platform, by=by, name=line.name or line.mac, **identity)
+    mac, number = (line.mac, "") if _is_mac(line.mac) else ("", line.mac)
+    return create_device(
+        platform=exporter.platform, by=by, name=line.name or line.mac, mac=mac, external_id=number
+    )
 
 
 def _devices_known_as(exporter: Exporter, ids: Sequence[str]) -> dict[str, Device]:
