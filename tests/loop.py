@@ -40,7 +40,7 @@ class Loop:
             read_inbox(gateway)
         sweep(now=utcnow())
 
-    def until(self, done: Callable[[], Any], *, what: str, deadline_s: float = 30.0) -> Any:
+    def until(self, done: Callable[[], Any], *, what: str, deadline_s: float = 90.0) -> Any:
         """Turn until ``done`` gives something; AssertionError with what is known when it never does."""
         end = time.monotonic() + deadline_s
         while time.monotonic() < end:

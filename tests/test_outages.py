@@ -10,7 +10,7 @@ from remosa.simulator.fleet import demo_fleet
 from remosa.simulator.thread import SimulatorThread
 from tests.loop import Loop
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(900)]
 MINUTE_S = 0.3
 FLEET = demo_fleet()
 VICTIM = next(p for p in FLEET.players if FLEET.sockets_by_msisdn[p.socket].model == "D210")

@@ -14,7 +14,7 @@ from remosa.simulator.thread import SimulatorThread
 from tests.loop import Loop
 from tests.servers.prometheus import Prometheus
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
 MINUTE_S = 1.0
 FLEET = demo_fleet()
 VICTIM = next(
@@ -37,13 +37,13 @@ def test_a_promql_job_fires_and_repairs(
             source="promql", promql=status, operator="==", threshold=0
         )
         loop.turns(3)
-        server.wait_for(status, deadline_s=20)
+        server.wait_for(status, deadline_s=60)
 
         loop.simulator.world.hang(VICTIM.id)
         loop.until(
             lambda: Case.objects.filter(state="verified", outcome="repaired").exists(),
             what="the repair",
-            deadline_s=60,
+            deadline_s=120,
         )
 
         assert [entry.number for entry in simulator.world.ledger()] == [VICTIM.socket]

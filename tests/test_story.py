@@ -15,7 +15,7 @@ from sms.models import InboundSms, SmsMessage
 from tests.factories import make_user
 from tests.loop import Loop
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.databases, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.databases, pytest.mark.timeout(300)]
 MINUTE_S = 0.3
 VICTIM = next(p for p in demo_fleet().players if demo_fleet().sockets_by_msisdn[p.socket].model == "D210")
 
@@ -93,7 +93,7 @@ def test_a_socket_that_stays_silent_and_dead_ends_with_a_person_told_once(loop: 
     loop.turns(3)
     loop.simulator.world.hang(VICTIM.id)
 
-    case = loop.until(victim_case, what="a case handed over", deadline_s=60)
+    case = loop.until(victim_case, what="a case handed over", deadline_s=120)
     loop.turns(5)
 
     assert (case.state, case.outcome) == ("escalated", "not_back_in_time"), loop.report()
@@ -113,7 +113,7 @@ def test_a_person_told_sees_the_case_close_when_the_player_comes_back_after_all(
     loop.simulator.world.change_faults({"sms_loss_ratio": 1.0})
     loop.turns(3)
     loop.simulator.world.hang(VICTIM.id)
-    case = loop.until(victim_case, what="a case handed over", deadline_s=60)
+    case = loop.until(victim_case, what="a case handed over", deadline_s=120)
 
     loop.simulator.world.recover(VICTIM.id)
     loop.until(lambda: Case.objects.filter(pk=case.pk, state="verified").exists(), what="the case to close")
