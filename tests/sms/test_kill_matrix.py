@@ -21,6 +21,8 @@ MATRIX = [Cell(point, mode) for point, mode in itertools.product(POINTS, MODES)]
 QUICK = [Cell(point, mode) for point, mode in itertools.product(POINTS, ("ok", "429", "reset_after"))]
 REPEATS = 5
 
+pytestmark = pytest.mark.timeout(600)  # half a minute on an idle machine
+
 
 @pytest.fixture(scope="module")
 def migrated(tmp_path_factory) -> Path:

@@ -16,6 +16,8 @@ from tests.sms.kill_lab import ROOT, Cell, Lab
 CELLS = [Cell("none", "ok", number) for number in range(5)]
 LONG_POLL_S = 60.0
 
+pytestmark = pytest.mark.timeout(300)  # seconds each on an idle machine
+
 
 def start_outbox(start_child, lab: Lab, *, poll_s: float, threads: int = 2):
     child = start_child(
