@@ -51,11 +51,10 @@ def remove_device(device: Device, *, by: Any) -> None:
 
 def find_device(platform: Platform, external_id: str) -> Device | None:
     """The active device with this MAC or CMS number; None if unknown. Never creates."""
+    if not external_id:
+        return None  # many devices have no MAC, or no number in a CMS: none of them is meant
     own = Device.objects.of(platform).filter(is_active=True)
-    return (
-        own.filter(mac=external_id.lower()).first()
-        or own.filter(external_id=external_id).exclude(external_id="").first()
-    )
+    return own.filter(mac=external_id.lower()).first() or own.filter(external_id=external_id).first()
 
 
 def link_power(*, device: Device, socket: Device, line: int, by: Any = None) -> PowerLink:
