@@ -43,6 +43,8 @@ RESET_S = 40.0
 SYNC_TRIES = 4
 SYNC_S = 1.0
 QUIET_S = 0.2
+# What pyserial says of a line that is gone: TypeError when it was closed meanwhile, ValueError from select.
+BROKEN = (OSError, TypeError, ValueError, termios.error)
 PIN = re.compile(r"[0-9]{4,8}")
 USSD = re.compile(r"[*#][*#0-9]{1,20}#")
 
@@ -108,7 +110,7 @@ class SerialPort:
                 self._line.exclusive = True
             self._line.open()
             _exclude_others(self._line)
-        except (OSError, ValueError, termios.error) as exc:
+        except BROKEN as exc:
             os.close(self._lock)
             raise PortLost("no_port", _why(exc)) from None
 
@@ -117,26 +119,26 @@ class SerialPort:
         try:
             first = self._line.read(1)
             return first + self._line.read(self._line.in_waiting) if first else b""
-        except (OSError, TypeError, termios.error) as exc:  # TypeError: pyserial, closed meanwhile
+        except BROKEN as exc:
             raise PortLost("port_lost", _why(exc)) from None
 
     def write(self, octets: bytes) -> None:
         """See the port."""
         try:
             self._line.write(octets)
-        except (OSError, TypeError, termios.error) as exc:
+        except BROKEN as exc:
             raise PortLost("port_lost", _why(exc)) from None
 
     def hang_up(self) -> None:
         """See the port."""
-        with contextlib.suppress(OSError, TypeError, termios.error, NotImplementedError):
+        with contextlib.suppress(*BROKEN, NotImplementedError):
             self._line.dtr = False
             self._line.read(1)
             self._line.dtr = True
 
     def close(self) -> None:
         """See the port."""
-        with contextlib.suppress(OSError, TypeError, termios.error):
+        with contextlib.suppress(*BROKEN):
             self._line.close()
         with contextlib.suppress(OSError):
             os.close(self._lock)

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections, connection, connections
@@ -61,10 +62,8 @@ def open_port(gateway: Gateway) -> Port:
 class ModemPump(Pump):
     """Carries the messages that were handed to one modem."""
 
-    def __init__(
-        self, owner: str, gateway: Gateway, modem: Modem, *, checkpoint: Checkpoint = pass_by
-    ) -> None:
-        super().__init__(owner, checkpoint=checkpoint)
+    def __init__(self, owner: str, gateway: Gateway, modem: Modem, **clocks_and_checkpoint: Any) -> None:
+        super().__init__(owner, **clocks_and_checkpoint)
         self._gateway, self._modem = gateway, modem
 
     def _due(self, now: datetime) -> QuerySet[SmsMessage]:
@@ -183,7 +182,14 @@ class Keeper:
 
     # --- the round ----------------------------------------------------------------------------------
     def _round(self, modem: Modem) -> None:
-        pump = ModemPump(self.owner, self.gateway, modem, checkpoint=self._checkpoint)
+        pump = ModemPump(
+            self.owner,
+            self.gateway,
+            modem,
+            checkpoint=self._checkpoint,
+            now=self._now,
+            monotonic=self._monotonic,
+        )
         known = self._settings_of(self.gateway)
         self._due = {}
         is_ready = False

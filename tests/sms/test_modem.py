@@ -1,6 +1,5 @@
 """A modem on a terminal and in memory: opened, unlocked, sent through, listened to, lost and found again."""
 
-import os
 import random
 import socket
 import threading
@@ -15,11 +14,10 @@ from sms.gateways.serial_modem import SerialModemGateway, check_port
 from sms.models import Gateway, InboundSms, ModemStatus, SentPart
 from sms.modem import Modem, ModemError, NoAnswer, NotReady, PortLost, SerialPort
 from sms.modem_keeper import Keeper, ModemPump
-from sms.outbox import Pump
 from sms.ports import Account
 from sms.services import modems
 from sms.states import SmsState
-from tests.factories import NOW, make_gateway
+from tests.factories import make_gateway
 from tests.sms.fake_modem import POINTS, REPORT, MemoryPort, PtyModem, Script, Time
 from tests.sms.fakes import make_fake, make_notice
 from tests.sms.gateway_contract import SECRET, TO, GatewayContract
@@ -393,8 +391,9 @@ def row(north):
 
 
 @pytest.fixture
-def keeper_of(clock):
+def keeper_of(clock, monkeypatch):
     """``keeper_of(row, script)``: a keeper on the test's clock whose line is in memory."""
+    monkeypatch.setattr("sms.modem_keeper.close_old_connections", lambda: None)  # the test is one transaction
 
     def make(row: Gateway, script: Script) -> Keeper:
         time = Time()
@@ -420,9 +419,7 @@ def serve(keeper: Keeper, script: Script, *, until: str = "AT+CSQ", times: int =
 def pump_of(row: Gateway, script: Script, clock) -> ModemPump:
     modem = in_memory(script)
     modem.make_ready()
-    pump = ModemPump("modem", row, modem)
-    pump.now, pump.monotonic, pump.jitter = clock.now, clock.monotonic, lambda: 0.0
-    return pump
+    return ModemPump("modem", row, modem, now=clock.now, monotonic=clock.monotonic, jitter=lambda: 0.0)
 
 
 def test_message_goes_from_the_outbox_through_the_modems_process(north, row, pump, clock):
@@ -809,13 +806,3 @@ def test_report_about_something_else_settles_nothing(north, row, pump, clock, ov
     assert modems.apply_report(row, report(**told), now=clock.wall) == "unmatched"
     message.refresh_from_db()
     assert message.state == "sent"
-
-
-def test_pump_of_the_outbox_never_opens_a_modem(north, row, pump, clock):
-    message = make_notice(north)
-
-    Pump("a", now=clock.now, monotonic=clock.monotonic).run_one(message.pk)
-
-    message.refresh_from_db()
-    assert (message.state, NOW) == (SmsState.QUEUED, clock.wall)
-    assert os.path.exists("/dev/ptmx")
