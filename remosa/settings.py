@@ -345,6 +345,8 @@ COMMAND_TTL_S = env.float(
 )  # an automatic command older than this is never sent
 COMMAND_REPLY_WAIT_S = env.float("COMMAND_REPLY_WAIT_S", default=300.0)
 SMS_VALIDITY_S = env.int("SMS_VALIDITY_S", default=300)
+# what a destructive inbox read returned lies here until it is in the database: keep it on a disk that stays
+SMS_SPOOL_DIR = env.str("SMS_SPOOL_DIR", default=str(BASE_DIR / "var" / "spool" / "sms"))
 # how long the devices' own "minute" lasts: 60 in the field, shorter with the simulator
 DEVICE_MINUTE_S = env.float("DEVICE_MINUTE_S", default=60.0)
 

@@ -12,9 +12,8 @@ from django.conf import settings
 
 
 def folder() -> Path:
-    """Where the spool lies: ``SMS_SPOOL_DIR``, or ``var/spool/sms`` beside the code."""
-    configured = getattr(settings, "SMS_SPOOL_DIR", "")
-    return Path(configured) if configured else Path(settings.BASE_DIR) / "var" / "spool" / "sms"
+    """Where the spool lies: ``SMS_SPOOL_DIR``."""
+    return Path(settings.SMS_SPOOL_DIR)
 
 
 def keep(gateway_id: int, raw: bytes) -> Path:

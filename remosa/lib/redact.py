@@ -34,7 +34,8 @@ USERINFO = re.compile(
     r"(?P<scheme>\b[a-z][a-z0-9+.-]{0,15}://)[^\s/@:]{0,200}:[^\s/@]{0,200}@", re.IGNORECASE
 )
 PHONE = re.compile(
-    r"""(?:\+|%2B)[1-9](?:[ ()-]{0,2}\d){7,14}             # E.164, also as people group it, or in a URL
+    r"""(?:\+|%2B)[1-9]\d{7,14}(?!\d)                       # E.164, also in a URL
+      | (?:\+|%2B)[1-9](?:[ ()-]{0,2}\d){7,14}             # and as people group it
       | (?<![\d.])[78][ -]?\(?\d{3}\)?[ -]?\d{3}[ -]?\d{2}[ -]?\d{2}(?!\d|\.\d)  # the Russian plan's eleven
     """,
     re.VERBOSE,

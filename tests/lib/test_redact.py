@@ -205,3 +205,10 @@ def test_the_filter_survives_arguments_that_do_not_fit(log: tuple[logging.Logger
 
     assert "only %s" in stream.getvalue()
     assert CANARY not in stream.getvalue()
+
+
+def test_two_numbers_side_by_side_are_both_hidden() -> None:
+    shown = redact("+79161234567 79161234567")
+
+    assert "123456" not in shown, "neither of them"
+    assert shown.count("4567") == 2
