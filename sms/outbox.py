@@ -161,7 +161,7 @@ class Pump:
                 due = due.filter(pk=message_id)
             if connection.features.has_select_for_update_skip_locked:
                 due = due.select_for_update(skip_locked=True, of=("self",))
-            message = due.select_related("platform", "command").first()
+            message = due.select_related("platform", "command__device").first()
             if message is None:
                 return None
             fence = self._take_over(message, SmsState.QUEUED)
@@ -244,7 +244,7 @@ class Pump:
 
     def _postpone(self, claim: Claim) -> None:
         now = self.now()
-        at, why = gateways.when_to_look_again(claim.message.platform_id, now=now)
+        at, why = gateways.when_to_look_again(claim.message, now=now)
         self._move(claim, SmsState.QUEUED, now=now, why=why, reason=why, next_attempt_at=at)
 
     def _choose(self, message: SmsMessage, *, now: datetime) -> Gateway | None:
@@ -332,7 +332,7 @@ class Pump:
             verdict = engine.settle(
                 error, tries, jitter=self.jitter(), now=now,
                 other_gateway=bool(error and error.breaks)
-                and gateways.has_another(message.platform_id, gateway.pk, now=now),
+                and gateways.has_another(message, gateway.pk, now=now),
             )  # fmt: skip
             columns = _columns(message, gateway, accepted, verdict, now=now)
             why = str(error)[:300] if error else ""

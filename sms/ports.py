@@ -165,6 +165,9 @@ class Gateway(Protocol):
         Asked only of a backend with the capability. Raises GatewayError, nothing else.
         """
 
+    def callback_address(self, kind: str) -> str:
+        """What a person enters at the provider so that it calls us back with ``kind``; "" when nothing."""
+
     def is_genuine(self, call: Callback) -> bool:
         """Whether a callback shows the secret or carries the signature; compared in constant time."""
 

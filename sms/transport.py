@@ -53,6 +53,6 @@ class SmsCommandTransport:
     def quote(self, command: Command) -> Quote:
         """See the port. Without a gateway the price is zero, and unknown."""
         segments = count(command.body).parts
-        gateway = choose_gateway(command.platform_id, now=utcnow())
+        gateway = choose_gateway(command.platform_id, now=utcnow(), labels=command.device.labels)
         price, currency = (gateway.price, gateway.currency) if gateway else (Decimal(0), "")
         return Quote(segments, price * segments, currency, lane=f"device:{command.device_id}")

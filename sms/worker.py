@@ -20,6 +20,7 @@ from sms.models import Gateway
 from sms.outbox import Pump
 from sms.services.inbound import sweep_inbound
 from sms.services.inboxes import due_inboxes, poll_inbox
+from sms.services.statuses import ask_statuses, due_status_rounds
 
 logger = logging.getLogger(__name__)
 INBOXES_AT_ONCE = 4
@@ -31,7 +32,7 @@ class Worker:
     def __init__(self, pump: Pump, *, threads: int, poll_s: float, stop: threading.Event) -> None:
         self.pump, self.threads, self.poll_s, self.stop = pump, threads, poll_s, stop
         self._work = threading.BoundedSemaphore(threads)  # one for each sender that should look
-        self._reading: dict[int, Future[None]] = {}
+        self._reading: dict[tuple[str, int], Future[None]] = {}
 
     def run(self) -> None:
         """Start the senders, keep house, and come back when all of them have ended."""
@@ -84,13 +85,16 @@ class Worker:
         sweep_commands(now=now)
         sweep_inbound(now=now)
         self._reading = {key: task for key, task in self._reading.items() if not task.done()}
-        for gateway in due_inboxes(now=now):
-            if gateway.pk not in self._reading:
-                self._reading[gateway.pk] = readers.submit(self._guarded, self._read, gateway)
+        due = [("inbox", poll_inbox, gateway) for gateway in due_inboxes(now=now)]
+        due += [("status", ask_statuses, gateway) for gateway in due_status_rounds(now=now)]
+        for what, step, gateway in due:
+            key = (what, gateway.pk)
+            if key not in self._reading:
+                self._reading[key] = readers.submit(self._guarded, self._read, step, gateway)
 
-    def _read(self, gateway: Gateway) -> None:
+    def _read(self, step: Callable[..., int | None], gateway: Gateway) -> None:
         try:
-            poll_inbox(gateway, now=utcnow())
+            step(gateway, now=utcnow())
         finally:
             connections.close_all()  # this thread's own
 

@@ -90,6 +90,12 @@ class KannelGateway(Backend):
         table.raise_unless_accepted(known or "202", detail=detail)
         return Accepted(ref="", parts=segments.parts)
 
+    def callback_address(self, kind: str) -> str:
+        """See the port; the get-url whole. The address of a report goes along with each message."""
+        if kind == "report":
+            return ""
+        return f"{super().callback_address(kind)}&from=%p&to=%P&text=%b&charset=%C&coding=%c&ts=%T&id=%I"
+
     def _report_address(self, client_ref: str) -> str:
         fixed = urlencode({"id": client_ref, "sig": self._signature(client_ref)})
         return f"{self.account.hook_url}/report/?{fixed}&type=%d&at=%T"

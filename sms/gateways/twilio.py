@@ -102,6 +102,10 @@ class TwilioGateway(Backend):
         answer = read_json(response, hide=hide)
         return Accepted(ref_in(answer, "sid", response=response, hide=hide), parts=count(body).parts)
 
+    def callback_address(self, kind: str) -> str:
+        """See the port. The address of a report goes along with each message."""
+        return "" if kind == "report" else super().callback_address(kind)
+
     def _refuse_by_code(self, response: Any, *, hide: tuple[str, ...]) -> None:
         """Raise what the table says about the code of a refusal; return when it has none that we know."""
         try:

@@ -55,6 +55,7 @@ class Gateway(models.Model):
         _("state"), max_length=8, choices=Breaker.choices, default=Breaker.CLOSED, editable=False
     )
     breaker_until = models.DateTimeField(null=True, editable=False)
+    breaker_since = models.DateTimeField(null=True, editable=False)  # when it last opened
     rate_minute = models.DateTimeField(null=True, editable=False)  # the minute that rate_used counts
     rate_used = models.PositiveIntegerField(default=0, editable=False)
     failures_in_row = models.PositiveIntegerField(default=0, editable=False)
@@ -62,6 +63,7 @@ class Gateway(models.Model):
     last_error = models.CharField(_("last error"), max_length=300, blank=True, editable=False)
     last_error_at = models.DateTimeField(_("last error at"), null=True, editable=False)
     inbox_polled_at = models.DateTimeField(_("inbox read"), null=True, editable=False)
+    reports_polled_at = models.DateTimeField(_("asked for reports"), null=True, editable=False)
 
     objects = PlatformQuerySet.as_manager()
 

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db.models import Case, F, Q, When
 
 from remosa.lib.registry import backend
-from sms import ports
+from sms import ports, senders
 from sms.errors import GatewayError
 from sms.models import Gateway, SmsMessage
 
@@ -66,9 +66,31 @@ def candidates(platform_id: int) -> list[Gateway]:
     return list(rows)
 
 
-def choose_gateway(platform_id: int, *, now: datetime) -> Gateway | None:
-    """The gateway that would carry a message now, for a quote; None when there is none that is well."""
-    return next((row for row in candidates(platform_id) if is_well(row, now=now)), None)
+def routes(message: SmsMessage) -> list[Gateway]:
+    """The gateways by which ``message`` may travel, in the order in which they are tried.
+
+    A test stays with the gateway that it is meant to test; a command leaves from a number that its
+    device obeys (see ``sms.senders``), whatever else is well.
+    """
+    rows = candidates(message.platform_id)
+    if message.purpose == SmsMessage.Purpose.TEST and message.gateway_id:
+        return [row for row in rows if row.pk == message.gateway_id]
+    if message.command is None:
+        return rows
+    return senders.accepted(rows, senders.recorded(message.command.device.labels))
+
+
+def choose_gateway(
+    platform_id: int, *, now: datetime, labels: Mapping[str, Any] | None = None
+) -> Gateway | None:
+    """The gateway that would carry a message now, for a quote; None when there is none that is well.
+
+    With the ``labels`` of a device: a command to it.
+    """
+    rows = candidates(platform_id)
+    if labels is not None:
+        rows = senders.accepted(rows, senders.recorded(labels))
+    return next((row for row in rows if is_well(row, now=now)), None)
 
 
 def is_well(gateway: Gateway, *, now: datetime) -> bool:
@@ -82,12 +104,10 @@ def reserve_slot(message: SmsMessage, *, now: datetime) -> Gateway | None:
     """Take one place of this minute's rate at the best gateway for ``message``; None when all are full or ill.
 
     A message that its last gateway did not take (or whose process did not take it up in time) goes
-    to another one first, if there is another. A test stays with the gateway that it is meant to test.
+    to another one first, if there is another by which it may travel.
     """
-    rows = candidates(message.platform_id)
-    if message.purpose == SmsMessage.Purpose.TEST and message.gateway_id:
-        rows = [row for row in rows if row.pk == message.gateway_id]
-    elif message.attempts or message.handed_until is not None:
+    rows = routes(message)
+    if message.attempts or message.handed_until is not None:
         rows.sort(key=lambda row: row.pk == message.gateway_id)  # stable: the order stays otherwise
     return next((row for row in rows if is_well(row, now=now) and _take_slot(row, now=now)), None)
 
@@ -107,11 +127,12 @@ def _take_slot(gateway: Gateway, *, now: datetime) -> bool:
     return taken == 1
 
 
-def when_to_look_again(platform_id: int, *, now: datetime) -> tuple[datetime, str]:
+def when_to_look_again(message: SmsMessage, *, now: datetime) -> tuple[datetime, str]:
     """When a message without a gateway should try again, and the word for why it waits."""
-    rows = candidates(platform_id)
+    rows = routes(message)
     if not rows:
-        return now + NO_GATEWAY_WAIT, "no_gateway"
+        why = "no_accepted_sender" if candidates(message.platform_id) else "no_gateway"
+        return now + NO_GATEWAY_WAIT, why
     if any(is_well(row, now=now) for row in rows):
         return now.replace(second=0, microsecond=0) + MINUTE, "rate_limit"
     wells = [row.breaker_until for row in rows if row.breaker_until is not None]
@@ -140,7 +161,7 @@ def note_failure(gateway: Gateway, error: GatewayError, *, now: datetime) -> Non
     if error.breaks:
         row.update(
             **told,
-            breaker=OPEN,
+            **opened(now),
             breaker_until=now + WRONG_KEY_PAUSE,
             failures_in_row=F("failures_in_row") + 1,
         )
@@ -152,17 +173,35 @@ def note_failure(gateway: Gateway, error: GatewayError, *, now: datetime) -> Non
     failures = row.values_list("failures_in_row", flat=True).first() or 0
     if failures >= FAILURES_BEFORE_PAUSE:
         pause_s = min(LONGEST_PAUSE_S, PAUSE_S * 2 ** min(failures - FAILURES_BEFORE_PAUSE, 10))
-        row.update(breaker=OPEN, breaker_until=now + timedelta(seconds=pause_s))
+        row.update(**opened(now), breaker_until=now + timedelta(seconds=pause_s))
+
+
+def opened(now: datetime) -> dict[str, Any]:
+    """The columns of a breaker that opens at ``now``, or stays open since it did."""
+    return {"breaker": OPEN, "breaker_since": Case(When(breaker=OPEN, then=F("breaker_since")), default=now)}
+
+
+def note_reading_error(gateway: Gateway, error: GatewayError, *, what: str, now: datetime) -> None:
+    """The inbox or the statuses could not be read; that does not stop sending."""
+    Gateway.objects.filter(pk=gateway.pk).update(last_error=f"{what}: {error}"[:300], last_error_at=now)
 
 
 def note_inbox_error(gateway: Gateway, error: GatewayError, *, now: datetime) -> None:
-    """The inbox could not be read; that does not stop sending."""
-    Gateway.objects.filter(pk=gateway.pk).update(last_error=f"inbox: {error}"[:300], last_error_at=now)
+    """The inbox could not be read."""
+    note_reading_error(gateway, error, what="inbox", now=now)
 
 
-def has_another(platform_id: int, gateway_id: int, *, now: datetime) -> bool:
-    """Whether a gateway besides this one could carry the platform's messages now."""
-    return any(row.pk != gateway_id and is_well(row, now=now) for row in candidates(platform_id))
+def has_another(message: SmsMessage, gateway_id: int, *, now: datetime) -> bool:
+    """Whether a gateway besides this one could carry ``message`` now."""
+    return any(row.pk != gateway_id and is_well(row, now=now) for row in routes(message))
+
+
+def callback_addresses(gateway: Gateway) -> dict[str, str]:
+    """``{"report": …, "inbound": …}``: what a person enters at the provider; only what this kind wants."""
+    found = backend_of(gateway)
+    wanted = {"report": found.capabilities.reports, "inbound": found.capabilities.inbound}
+    addresses = {kind: found.callback_address(kind) for kind, can in wanted.items() if can}
+    return {kind: address for kind, address in addresses.items() if address}
 
 
 def of_hook(hook_id: uuid.UUID) -> Gateway | None:

@@ -26,7 +26,9 @@ def due_inboxes(*, now: datetime) -> list[Gateway]:
         "platform"
     )
     polled = [row for row in rows if backend("SMS_GATEWAYS", row.kind).is_polled(row.config)]
-    return [row for row in polled if row.inbox_polled_at is None or row.inbox_polled_at <= now - _interval(row)]
+    return [
+        row for row in polled if row.inbox_polled_at is None or row.inbox_polled_at <= now - _interval(row)
+    ]
 
 
 def _interval(gateway: Gateway) -> timedelta:
