@@ -7,6 +7,8 @@ from datetime import timedelta
 from functools import partial
 
 import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
 
 from sms import at, pdu
 from sms.errors import GatewayError
@@ -806,3 +808,42 @@ def test_report_about_something_else_settles_nothing(north, row, pump, clock, ov
     assert modems.apply_report(row, report(**told), now=clock.wall) == "unmatched"
     message.refresh_from_db()
     assert message.state == "sent"
+
+
+# --- from a shell --------------------------------------------------------------------------------------------
+def test_pdu_is_explained_at_a_shell(capsys):
+    call_command("sms", "decode", DELIVER)
+    deliver = capsys.readouterr().out
+    call_command("sms", "decode", REPORT)
+    told = capsys.readouterr().out
+
+    assert "text: '#07#'" in deliver
+    assert "meaning: delivered" in told
+    with pytest.raises(CommandError, match="cut_in_centre"):
+        call_command("sms", "decode", "0791")
+
+
+def test_modems_are_listed_at_a_shell(row, keeper_of, capsys):
+    script = Script()
+    serve(keeper_of(row, script), script, until="AT+COPS?")
+
+    call_command("sms", "modem")
+
+    assert "\tready\t-77 dBm\tOperator, Ltd\tseen " in capsys.readouterr().out
+
+
+def test_test_sms_waits_for_the_modems_process_and_then_says_so(north, row, settings, capsys):
+    settings.DEBUG, settings.OUTBOX_HAND_OVER_S = True, 0.3
+
+    with pytest.raises(SystemExit) as ended:
+        call_command("sms", "send", TO, "#01#", "--gateway", str(row.pk))
+
+    assert ended.value.code == 1
+    assert "waits_for_modem" in capsys.readouterr().out
+
+
+def test_only_a_modem_can_be_served(north):
+    other = make_gateway(north, kind="console")
+
+    with pytest.raises(CommandError, match="is no modem"):
+        call_command("modem", "--gateway", str(other.pk))

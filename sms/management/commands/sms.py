@@ -1,7 +1,9 @@
-"""``manage.py sms send|inbox|gateways``: try a gateway from a shell."""
+"""``manage.py sms send|inbox|gateways|modem|decode``: try a gateway from a shell."""
 
 import argparse
+import threading
 import uuid
+from dataclasses import fields
 from datetime import timedelta
 from typing import Any
 
@@ -13,14 +15,16 @@ from platforms.models import Platform
 from remosa.lib.clock import utcnow
 from remosa.lib.redact import mask_msisdn
 from remosa.lib.registry import backend
-from sms import services
+from sms import pdu, services
 from sms.errors import SmsError
-from sms.models import Gateway, InboundSms, SmsMessage
+from sms.models import Gateway, InboundSms, ModemStatus, SmsMessage
 from sms.outbox import Pump, owner_name
 from sms.states import SmsState
 
 EXIT = {SmsState.SENT: 0, SmsState.DELIVERED: 0, SmsState.UNKNOWN: 3}  # anything else: 1, it was not sent
 VALID_FOR = timedelta(minutes=2)
+ON_ITS_WAY = (SmsState.CLAIMED, SmsState.SENDING)
+LOOK_S = 0.25
 
 
 class Command(BaseCommand):
@@ -39,11 +43,19 @@ class Command(BaseCommand):
         inbox = deeds.add_parser("inbox", help="read the inboxes now and show what came")
         inbox.add_argument("--gateway", type=int, help="only this one")
         deeds.add_parser("gateways", help="list the gateways")
+        deeds.add_parser("modem", help="say how the modems feel")
+        decode = deeds.add_parser("decode", help="say what a PDU means, as AT+CMGR and +CMT show it")
+        decode.add_argument("pdu", help="hexadecimal, with the service centre's address")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        {"send": self.send, "inbox": self.inbox, "gateways": self.gateways}[options["deed"]](
-            argparse.Namespace(**options)
-        )
+        deeds = {
+            "send": self.send,
+            "inbox": self.inbox,
+            "gateways": self.gateways,
+            "modem": self.modem,
+            "decode": self.decode,
+        }
+        deeds[options["deed"]](argparse.Namespace(**options))
 
     def send(self, options: argparse.Namespace) -> None:
         """One SMS through the outbox, to its end."""
@@ -65,12 +77,44 @@ class Command(BaseCommand):
         except (SmsError, QuotaExceeded) as exc:
             raise CommandError(str(exc)) from exc
         Pump(owner_name("shell")).run_one(message.pk)
-        message.refresh_from_db()
+        self._await_modem(message)
         if message.state == SmsState.QUEUED:  # a test tries once: nobody waits for a second try at a shell
             services.cancel(message, now=utcnow(), reason=message.reason or "cancelled")
         self._say(message)
         if code := EXIT.get(SmsState(message.state), 1):
             raise SystemExit(code)
+
+    def _await_modem(self, message: SmsMessage) -> None:
+        """Wait until the process of a modem has sent what was handed to it, or did not take it up in time."""
+        message.refresh_from_db()
+        while message.state in ON_ITS_WAY or (
+            message.state == SmsState.QUEUED
+            and message.handed_until is not None
+            and message.handed_until > utcnow()
+        ):
+            threading.Event().wait(LOOK_S)
+            message.refresh_from_db()
+
+    def modem(self, options: argparse.Namespace) -> None:
+        """One line per modem."""
+        for row in ModemStatus.objects.select_related("gateway"):
+            said = [str(row.gateway_id), row.gateway.name, row.state, row.detail]
+            said += [f"{row.signal_dbm} dBm" if row.signal_dbm is not None else "", row.operator]
+            said += [row.balance_text, f"seen {row.seen_at:%Y-%m-%d %H:%M:%S}" if row.seen_at else ""]
+            self.stdout.write("\t".join(filter(None, said)))
+
+    def decode(self, options: argparse.Namespace) -> None:
+        """One line per field of the PDU."""
+        try:
+            message = pdu.decode(options.pdu)
+        except pdu.PduError as exc:
+            raise CommandError(f"This is no PDU that can be read: {exc.reason}.") from exc
+        self.stdout.write(type(message).__name__)
+        for field in fields(message):
+            self.stdout.write(f"{field.name}: {getattr(message, field.name)!r}")
+        if isinstance(message, pdu.StatusReport):
+            said = pdu.TP_STATUS.get(message.status, "")
+            self.stdout.write(f"meaning: {pdu.class_of(message.status)} {said}".rstrip())
 
     def _say(self, message: SmsMessage) -> None:
         parts = [f"{mask_msisdn(message.to)}: {message.state}"]
