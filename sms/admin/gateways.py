@@ -27,7 +27,7 @@ from remosa.lib.registry import backend
 from sms.errors import SmsError
 from sms.models import Gateway, SmsMessage
 from sms.ports import ConfigField
-from sms.services import configuration_faults, enqueue
+from sms.services import callback_addresses, configuration_faults, enqueue
 
 PREFIX = "config_"
 SENDING = [
@@ -193,11 +193,12 @@ class GatewayAdmin(PlatformAdmin):
     # --- showing -----------------------------------------------------------------------------------
 
     def head_context(self, request: HttpRequest, row: Gateway) -> dict[str, Any]:
-        base = f"{settings.PUBLIC_URL}/hooks/sms/{row.hook_id}"
-        can = backend("SMS_GATEWAYS", row.kind).capabilities if row.kind in settings.SMS_GATEWAYS else None
+        is_known = row.kind in settings.SMS_GATEWAYS
+        # an address may hold a token: it is for those who may change it
+        shown = callback_addresses(row) if is_known and self.has_change_permission(request, row) else {}
         return {
-            "report_url": f"{base}/report/" if can and can.reports else "",
-            "inbound_url": f"{base}/inbound/" if can and can.inbound else "",
+            "report_url": shown.get("report", ""),
+            "inbound_url": shown.get("inbound", ""),
             "last": row.messages.order_by("-created_at")[:5],
         }
 

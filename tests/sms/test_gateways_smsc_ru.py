@@ -11,6 +11,8 @@ from sms.errors import CallbackInvalid, GatewayError
 from sms.gateways import codes
 from sms.gateways.smsc_ru import SmscRuGateway, number_of
 from sms.ports import Accepted, DeliveryReport, InboundText, Sent
+from sms.services import callback_addresses
+from tests.factories import make_gateway
 from tests.sms.callbacks import HOOK, HOOK_SECRET, call, send_once
 from tests.sms.gateway_contract import REF, SECRET, TO, HttpGatewayContract, account
 from tests.sms.gateway_server import GatewayServer
@@ -199,6 +201,29 @@ def test_callback_is_believed_by_the_token_of_its_address():
     assert not gateway.is_genuine(call("inbound", query=query))
     assert not gateway.is_genuine(call("report", query="token=" + "0" * 64))
     assert not SmscRuGateway(account({"login": "x"}, hook_url=HOOK)).is_genuine(call("report", query=query))
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "expected"),
+    [
+        ("smsc_ru", {"login": "x"}, {"report", "inbound"}),
+        ("kannel", {"base_url": "http://x", "username": "x"}, {"inbound"}),  # reports carry their address
+        ("twilio", {"account_sid": "AC1"}, {"inbound"}),
+        ("sms_ru", {}, {"report"}),
+        ("android", {"username": "x"}, {"report", "inbound"}),
+        ("console", {}, set()),
+    ],
+)
+def test_addresses_to_enter_at_the_provider_are_given_out(db, settings, kind, config, expected):
+    settings.PUBLIC_URL = "https://remosa.example"
+    row = make_gateway(kind=kind, config=config, hook_secret=HOOK_SECRET)
+
+    addresses = callback_addresses(row)
+
+    assert set(addresses) == expected
+    for address in addresses.values():
+        assert address.startswith(f"https://remosa.example/hooks/sms/{row.hook_id}/")
+        assert HOOK_SECRET not in address
 
 
 def test_every_code_of_the_fixture_is_in_the_table():
