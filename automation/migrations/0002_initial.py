@@ -5,18 +5,23 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('automation', '0001_initial'),
-        ('devices', '0001_initial'),
+        ("automation", "0001_initial"),
+        ("devices", "0001_initial"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='actionrun',
-            name='command',
-            field=models.OneToOneField(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='run', to='devices.command', verbose_name='command'),
+            model_name="actionrun",
+            name="command",
+            field=models.OneToOneField(
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="run",
+                to="devices.command",
+                verbose_name="command",
+            ),
         ),
     ]

@@ -6,151 +6,249 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('automation', '0002_initial'),
-        ('devices', '0001_initial'),
-        ('exporters', '0001_initial'),
-        ('platforms', '0001_initial'),
+        ("automation", "0002_initial"),
+        ("devices", "0001_initial"),
+        ("exporters", "0001_initial"),
+        ("platforms", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='case',
-            name='acknowledged_by',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='taken by'),
+            model_name="case",
+            name="acknowledged_by",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="+",
+                to=settings.AUTH_USER_MODEL,
+                verbose_name="taken by",
+            ),
         ),
         migrations.AddField(
-            model_name='case',
-            name='device',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='cases', to='devices.device', verbose_name='device'),
+            model_name="case",
+            name="device",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="cases",
+                to="devices.device",
+                verbose_name="device",
+            ),
         ),
         migrations.AddField(
-            model_name='case',
-            name='parent',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='children', to='automation.case', verbose_name='part of'),
+            model_name="case",
+            name="parent",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="children",
+                to="automation.case",
+                verbose_name="part of",
+            ),
         ),
         migrations.AddField(
-            model_name='case',
-            name='platform',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='cases', to='platforms.platform', verbose_name='platform'),
+            model_name="case",
+            name="platform",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="cases",
+                to="platforms.platform",
+                verbose_name="platform",
+            ),
         ),
         migrations.AddField(
-            model_name='actionrun',
-            name='case',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='runs', to='automation.case', verbose_name='case'),
+            model_name="actionrun",
+            name="case",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="runs",
+                to="automation.case",
+                verbose_name="case",
+            ),
         ),
         migrations.AddField(
-            model_name='caseevent',
-            name='case',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='events', to='automation.case'),
+            model_name="caseevent",
+            name="case",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="events", to="automation.case"
+            ),
         ),
         migrations.AddField(
-            model_name='casestep',
-            name='case',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='steps', to='automation.case'),
+            model_name="casestep",
+            name="case",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="steps", to="automation.case"
+            ),
         ),
         migrations.AddField(
-            model_name='guardrefusal',
-            name='case',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='refusals', to='automation.case', verbose_name='case'),
+            model_name="guardrefusal",
+            name="case",
+            field=models.ForeignKey(
+                null=True,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="refusals",
+                to="automation.case",
+                verbose_name="case",
+            ),
         ),
         migrations.AddField(
-            model_name='guardrefusal',
-            name='device',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='refusals', to='devices.device', verbose_name='device'),
+            model_name="guardrefusal",
+            name="device",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="refusals",
+                to="devices.device",
+                verbose_name="device",
+            ),
         ),
         migrations.AddField(
-            model_name='guardrefusal',
-            name='platform',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='refusals', to='platforms.platform', verbose_name='platform'),
+            model_name="guardrefusal",
+            name="platform",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="refusals",
+                to="platforms.platform",
+                verbose_name="platform",
+            ),
         ),
         migrations.AddField(
-            model_name='job',
-            name='devices',
-            field=models.ManyToManyField(blank=True, related_name='jobs', to='devices.device', verbose_name='only these devices'),
+            model_name="job",
+            name="devices",
+            field=models.ManyToManyField(
+                blank=True, related_name="jobs", to="devices.device", verbose_name="only these devices"
+            ),
         ),
         migrations.AddField(
-            model_name='job',
-            name='exporter',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='jobs', to='exporters.exporter', verbose_name='only this exporter'),
+            model_name="job",
+            name="exporter",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="jobs",
+                to="exporters.exporter",
+                verbose_name="only this exporter",
+            ),
         ),
         migrations.AddField(
-            model_name='job',
-            name='platform',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='jobs', to='platforms.platform', verbose_name='platform'),
+            model_name="job",
+            name="platform",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="jobs",
+                to="platforms.platform",
+                verbose_name="platform",
+            ),
         ),
         migrations.AddField(
-            model_name='job',
-            name='site',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='jobs', to='devices.site', verbose_name='only this site'),
+            model_name="job",
+            name="site",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="jobs",
+                to="devices.site",
+                verbose_name="only this site",
+            ),
         ),
         migrations.AddField(
-            model_name='guardrefusal',
-            name='job',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='refusals', to='automation.job', verbose_name='job'),
+            model_name="guardrefusal",
+            name="job",
+            field=models.ForeignKey(
+                null=True,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="refusals",
+                to="automation.job",
+                verbose_name="job",
+            ),
         ),
         migrations.AddField(
-            model_name='case',
-            name='job',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='cases', to='automation.job', verbose_name='job'),
+            model_name="case",
+            name="job",
+            field=models.ForeignKey(
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="cases",
+                to="automation.job",
+                verbose_name="job",
+            ),
         ),
         migrations.AddField(
-            model_name='jobrun',
-            name='job',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='runs', to='automation.job', verbose_name='job'),
+            model_name="jobrun",
+            name="job",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="runs",
+                to="automation.job",
+                verbose_name="job",
+            ),
         ),
         migrations.AddField(
-            model_name='jobstate',
-            name='device',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='job_states', to='devices.device'),
+            model_name="jobstate",
+            name="device",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="job_states", to="devices.device"
+            ),
         ),
         migrations.AddField(
-            model_name='jobstate',
-            name='job',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='states', to='automation.job'),
+            model_name="jobstate",
+            name="job",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="states", to="automation.job"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='actionrun',
-            constraint=models.UniqueConstraint(fields=('case', 'attempt'), name='run_once_per_attempt'),
+            model_name="actionrun",
+            constraint=models.UniqueConstraint(fields=("case", "attempt"), name="run_once_per_attempt"),
         ),
         migrations.AddConstraint(
-            model_name='job',
-            constraint=models.UniqueConstraint(fields=('platform', 'name'), name='job_name_per_platform'),
+            model_name="job",
+            constraint=models.UniqueConstraint(fields=("platform", "name"), name="job_name_per_platform"),
         ),
         migrations.AddIndex(
-            model_name='guardrefusal',
-            index=models.Index(fields=['platform', '-last_at'], name='refusal_journal'),
+            model_name="guardrefusal",
+            index=models.Index(fields=["platform", "-last_at"], name="refusal_journal"),
         ),
         migrations.AddConstraint(
-            model_name='guardrefusal',
-            constraint=models.UniqueConstraint(fields=('case', 'attempt', 'guard', 'reason'), name='refusal_once_per_attempt'),
+            model_name="guardrefusal",
+            constraint=models.UniqueConstraint(
+                fields=("case", "attempt", "guard", "reason"), name="refusal_once_per_attempt"
+            ),
         ),
         migrations.AddIndex(
-            model_name='case',
-            index=models.Index(fields=['platform', 'state', '-opened_at'], name='case_board'),
+            model_name="case",
+            index=models.Index(fields=["platform", "state", "-opened_at"], name="case_board"),
         ),
         migrations.AddIndex(
-            model_name='case',
-            index=models.Index(fields=['state', 'deadline_at'], name='case_due'),
+            model_name="case",
+            index=models.Index(fields=["state", "deadline_at"], name="case_due"),
         ),
         migrations.AddIndex(
-            model_name='case',
-            index=models.Index(fields=['device', '-opened_at'], name='case_of_device'),
+            model_name="case",
+            index=models.Index(fields=["device", "-opened_at"], name="case_of_device"),
         ),
         migrations.AddConstraint(
-            model_name='case',
-            constraint=models.UniqueConstraint(condition=models.Q(('state__in', ['open', 'acting', 'verifying', 'escalated'])), fields=('subject',), name='case_one_live_per_subject'),
+            model_name="case",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("state__in", ["open", "acting", "verifying", "escalated"])),
+                fields=("subject",),
+                name="case_one_live_per_subject",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='jobrun',
-            constraint=models.UniqueConstraint(fields=('job', 'tick'), name='job_run_once_per_tick'),
+            model_name="jobrun",
+            constraint=models.UniqueConstraint(fields=("job", "tick"), name="job_run_once_per_tick"),
         ),
         migrations.AddConstraint(
-            model_name='jobstate',
-            constraint=models.UniqueConstraint(fields=('job', 'device'), name='job_state_once'),
+            model_name="jobstate",
+            constraint=models.UniqueConstraint(fields=("job", "device"), name="job_state_once"),
         ),
     ]

@@ -9,142 +9,359 @@ import remosa.lib.fields
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('devices', '0001_initial'),
-        ('platforms', '0001_initial'),
+        ("devices", "0001_initial"),
+        ("platforms", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Gateway',
+            name="Gateway",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=100, verbose_name='name')),
-                ('kind', models.CharField(max_length=32, verbose_name='kind')),
-                ('config', models.JSONField(blank=True, default=dict, verbose_name='settings')),
-                ('secret', remosa.lib.fields.EncryptedTextField(blank=True, default='', verbose_name='key')),
-                ('sender_msisdn', models.CharField(blank=True, help_text='Sockets accept commands only from numbers they know.', max_length=16, verbose_name='sender number')),
-                ('is_enabled', models.BooleanField(default=True, verbose_name='enabled')),
-                ('priority', models.PositiveSmallIntegerField(default=100, help_text='The lowest is tried first.', verbose_name='priority')),
-                ('rate_per_minute', models.PositiveIntegerField(default=60, verbose_name='SMS per minute')),
-                ('validity_s', models.PositiveIntegerField(default=300, verbose_name='validity, seconds')),
-                ('price', models.DecimalField(decimal_places=4, default=0, max_digits=10, verbose_name='price per SMS part')),
-                ('currency', models.CharField(default='RUB', max_length=3, verbose_name='currency')),
-                ('poll_interval_s', models.FloatField(default=5.0, verbose_name='inbox poll, seconds')),
-                ('hook_id', models.UUIDField(default=uuid.uuid4, editable=False, unique=True, verbose_name='callback number')),
-                ('hook_secret', remosa.lib.fields.EncryptedTextField(blank=True, default='', verbose_name='callback secret')),
-                ('breaker', models.CharField(choices=[('closed', 'working'), ('open', 'suspended')], default='closed', editable=False, max_length=8, verbose_name='state')),
-                ('breaker_until', models.DateTimeField(editable=False, null=True)),
-                ('rate_minute', models.DateTimeField(editable=False, null=True)),
-                ('rate_used', models.PositiveIntegerField(default=0, editable=False)),
-                ('failures_in_row', models.PositiveIntegerField(default=0, editable=False)),
-                ('last_ok_at', models.DateTimeField(editable=False, null=True, verbose_name='last worked')),
-                ('last_error', models.CharField(blank=True, editable=False, max_length=300, verbose_name='last error')),
-                ('last_error_at', models.DateTimeField(editable=False, null=True, verbose_name='last error at')),
-                ('inbox_polled_at', models.DateTimeField(editable=False, null=True, verbose_name='inbox read')),
-                ('platform', models.ForeignKey(blank=True, help_text='Empty: shared by all platforms.', null=True, on_delete=django.db.models.deletion.CASCADE, related_name='gateways', to='platforms.platform', verbose_name='platform')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=100, verbose_name="name")),
+                ("kind", models.CharField(max_length=32, verbose_name="kind")),
+                ("config", models.JSONField(blank=True, default=dict, verbose_name="settings")),
+                ("secret", remosa.lib.fields.EncryptedTextField(blank=True, default="", verbose_name="key")),
+                (
+                    "sender_msisdn",
+                    models.CharField(
+                        blank=True,
+                        help_text="Sockets accept commands only from numbers they know.",
+                        max_length=16,
+                        verbose_name="sender number",
+                    ),
+                ),
+                ("is_enabled", models.BooleanField(default=True, verbose_name="enabled")),
+                (
+                    "priority",
+                    models.PositiveSmallIntegerField(
+                        default=100, help_text="The lowest is tried first.", verbose_name="priority"
+                    ),
+                ),
+                ("rate_per_minute", models.PositiveIntegerField(default=60, verbose_name="SMS per minute")),
+                ("validity_s", models.PositiveIntegerField(default=300, verbose_name="validity, seconds")),
+                (
+                    "price",
+                    models.DecimalField(
+                        decimal_places=4, default=0, max_digits=10, verbose_name="price per SMS part"
+                    ),
+                ),
+                ("currency", models.CharField(default="RUB", max_length=3, verbose_name="currency")),
+                ("poll_interval_s", models.FloatField(default=5.0, verbose_name="inbox poll, seconds")),
+                (
+                    "hook_id",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, unique=True, verbose_name="callback number"
+                    ),
+                ),
+                (
+                    "hook_secret",
+                    remosa.lib.fields.EncryptedTextField(
+                        blank=True, default="", verbose_name="callback secret"
+                    ),
+                ),
+                (
+                    "breaker",
+                    models.CharField(
+                        choices=[("closed", "working"), ("open", "suspended")],
+                        default="closed",
+                        editable=False,
+                        max_length=8,
+                        verbose_name="state",
+                    ),
+                ),
+                ("breaker_until", models.DateTimeField(editable=False, null=True)),
+                ("rate_minute", models.DateTimeField(editable=False, null=True)),
+                ("rate_used", models.PositiveIntegerField(default=0, editable=False)),
+                ("failures_in_row", models.PositiveIntegerField(default=0, editable=False)),
+                ("last_ok_at", models.DateTimeField(editable=False, null=True, verbose_name="last worked")),
+                (
+                    "last_error",
+                    models.CharField(blank=True, editable=False, max_length=300, verbose_name="last error"),
+                ),
+                (
+                    "last_error_at",
+                    models.DateTimeField(editable=False, null=True, verbose_name="last error at"),
+                ),
+                (
+                    "inbox_polled_at",
+                    models.DateTimeField(editable=False, null=True, verbose_name="inbox read"),
+                ),
+                (
+                    "platform",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="Empty: shared by all platforms.",
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="gateways",
+                        to="platforms.platform",
+                        verbose_name="platform",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'SMS gateway',
-                'verbose_name_plural': 'SMS gateways',
-                'ordering': ['priority', 'pk'],
+                "verbose_name": "SMS gateway",
+                "verbose_name_plural": "SMS gateways",
+                "ordering": ["priority", "pk"],
             },
         ),
         migrations.CreateModel(
-            name='SmsMessage',
+            name="SmsMessage",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('purpose', models.CharField(choices=[('command', 'command'), ('notice', 'notice'), ('test', 'test')], max_length=16, verbose_name='purpose')),
-                ('to', models.CharField(max_length=16, verbose_name='to')),
-                ('body', models.TextField(max_length=1600, verbose_name='text')),
-                ('segments', models.PositiveSmallIntegerField(verbose_name='parts')),
-                ('state', models.CharField(choices=[('queued', 'queued'), ('claimed', 'taken up'), ('sending', 'being sent'), ('sent', 'sent'), ('delivered', 'delivered'), ('undelivered', 'not delivered'), ('failed', 'not sent'), ('unknown', 'outcome unknown'), ('expired', 'expired'), ('cancelled', 'cancelled')], default='queued', editable=False, max_length=16, verbose_name='state')),
-                ('state_changed_at', models.DateTimeField(verbose_name='since')),
-                ('reason', models.CharField(blank=True, max_length=200, verbose_name='reason')),
-                ('dedupe_key', models.CharField(max_length=200)),
-                ('attempts', models.PositiveSmallIntegerField(default=0, verbose_name='tries')),
-                ('next_attempt_at', models.DateTimeField()),
-                ('created_at', models.DateTimeField(verbose_name='created')),
-                ('expires_at', models.DateTimeField(verbose_name='never sent after')),
-                ('fence', models.PositiveIntegerField(default=0)),
-                ('lease_owner', models.CharField(blank=True, max_length=64)),
-                ('lease_until', models.DateTimeField(null=True)),
-                ('gateway_ref', models.CharField(blank=True, max_length=100, verbose_name='number at the gateway')),
-                ('price', models.DecimalField(decimal_places=4, max_digits=10, null=True, verbose_name='price')),
-                ('sent_at', models.DateTimeField(null=True, verbose_name='sent')),
-                ('delivered_at', models.DateTimeField(null=True, verbose_name='delivered')),
-                ('command', models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='sms', to='devices.command', verbose_name='command')),
-                ('gateway', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='messages', to='sms.gateway', verbose_name='gateway')),
-                ('platform', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='sms', to='platforms.platform', verbose_name='platform')),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                (
+                    "purpose",
+                    models.CharField(
+                        choices=[("command", "command"), ("notice", "notice"), ("test", "test")],
+                        max_length=16,
+                        verbose_name="purpose",
+                    ),
+                ),
+                ("to", models.CharField(max_length=16, verbose_name="to")),
+                ("body", models.TextField(max_length=1600, verbose_name="text")),
+                ("segments", models.PositiveSmallIntegerField(verbose_name="parts")),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("queued", "queued"),
+                            ("claimed", "taken up"),
+                            ("sending", "being sent"),
+                            ("sent", "sent"),
+                            ("delivered", "delivered"),
+                            ("undelivered", "not delivered"),
+                            ("failed", "not sent"),
+                            ("unknown", "outcome unknown"),
+                            ("expired", "expired"),
+                            ("cancelled", "cancelled"),
+                        ],
+                        default="queued",
+                        editable=False,
+                        max_length=16,
+                        verbose_name="state",
+                    ),
+                ),
+                ("state_changed_at", models.DateTimeField(verbose_name="since")),
+                ("reason", models.CharField(blank=True, max_length=200, verbose_name="reason")),
+                ("dedupe_key", models.CharField(max_length=200)),
+                ("attempts", models.PositiveSmallIntegerField(default=0, verbose_name="tries")),
+                ("next_attempt_at", models.DateTimeField()),
+                ("created_at", models.DateTimeField(verbose_name="created")),
+                ("expires_at", models.DateTimeField(verbose_name="never sent after")),
+                ("fence", models.PositiveIntegerField(default=0)),
+                ("lease_owner", models.CharField(blank=True, max_length=64)),
+                ("lease_until", models.DateTimeField(null=True)),
+                (
+                    "gateway_ref",
+                    models.CharField(blank=True, max_length=100, verbose_name="number at the gateway"),
+                ),
+                (
+                    "price",
+                    models.DecimalField(decimal_places=4, max_digits=10, null=True, verbose_name="price"),
+                ),
+                ("sent_at", models.DateTimeField(null=True, verbose_name="sent")),
+                ("delivered_at", models.DateTimeField(null=True, verbose_name="delivered")),
+                (
+                    "command",
+                    models.OneToOneField(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="sms",
+                        to="devices.command",
+                        verbose_name="command",
+                    ),
+                ),
+                (
+                    "gateway",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="messages",
+                        to="sms.gateway",
+                        verbose_name="gateway",
+                    ),
+                ),
+                (
+                    "platform",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="sms",
+                        to="platforms.platform",
+                        verbose_name="platform",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'outgoing SMS',
-                'verbose_name_plural': 'outgoing SMS',
-                'ordering': ['-created_at'],
+                "verbose_name": "outgoing SMS",
+                "verbose_name_plural": "outgoing SMS",
+                "ordering": ["-created_at"],
             },
         ),
         migrations.CreateModel(
-            name='SmsEvent',
+            name="SmsEvent",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('from_state', models.CharField(max_length=16)),
-                ('to_state', models.CharField(choices=[('queued', 'queued'), ('claimed', 'taken up'), ('sending', 'being sent'), ('sent', 'sent'), ('delivered', 'delivered'), ('undelivered', 'not delivered'), ('failed', 'not sent'), ('unknown', 'outcome unknown'), ('expired', 'expired'), ('cancelled', 'cancelled')], max_length=16)),
-                ('at', models.DateTimeField()),
-                ('why', models.CharField(blank=True, max_length=300)),
-                ('by', models.CharField(blank=True, max_length=100)),
-                ('message', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='events', to='sms.smsmessage')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("from_state", models.CharField(max_length=16)),
+                (
+                    "to_state",
+                    models.CharField(
+                        choices=[
+                            ("queued", "queued"),
+                            ("claimed", "taken up"),
+                            ("sending", "being sent"),
+                            ("sent", "sent"),
+                            ("delivered", "delivered"),
+                            ("undelivered", "not delivered"),
+                            ("failed", "not sent"),
+                            ("unknown", "outcome unknown"),
+                            ("expired", "expired"),
+                            ("cancelled", "cancelled"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                ("at", models.DateTimeField()),
+                ("why", models.CharField(blank=True, max_length=300)),
+                ("by", models.CharField(blank=True, max_length=100)),
+                (
+                    "message",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="events",
+                        to="sms.smsmessage",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'step of an SMS',
-                'verbose_name_plural': 'steps of SMS',
-                'ordering': ['pk'],
+                "verbose_name": "step of an SMS",
+                "verbose_name_plural": "steps of SMS",
+                "ordering": ["pk"],
             },
         ),
         migrations.CreateModel(
-            name='InboundSms',
+            name="InboundSms",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('sender', models.CharField(max_length=32, verbose_name='from')),
-                ('body', models.TextField(max_length=1600, verbose_name='text')),
-                ('sent_at', models.DateTimeField(null=True, verbose_name='sent')),
-                ('received_at', models.DateTimeField(verbose_name='received')),
-                ('dedupe_key', models.CharField(max_length=64, unique=True)),
-                ('state', models.CharField(choices=[('received', 'received'), ('matched', 'matched'), ('unmatched', 'unmatched'), ('ambiguous', 'ambiguous'), ('ignored', 'set aside')], default='received', editable=False, max_length=16, verbose_name='state')),
-                ('state_changed_at', models.DateTimeField(verbose_name='since')),
-                ('reason', models.CharField(blank=True, max_length=200, verbose_name='reason')),
-                ('command', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='inbound_sms', to='devices.command', verbose_name='answers')),
-                ('device', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='inbound_sms', to='devices.device', verbose_name='device')),
-                ('gateway', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='inbound', to='sms.gateway', verbose_name='gateway')),
-                ('platform', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='inbound_sms', to='platforms.platform', verbose_name='platform')),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                ("sender", models.CharField(max_length=32, verbose_name="from")),
+                ("body", models.TextField(max_length=1600, verbose_name="text")),
+                ("sent_at", models.DateTimeField(null=True, verbose_name="sent")),
+                ("received_at", models.DateTimeField(verbose_name="received")),
+                ("dedupe_key", models.CharField(max_length=64, unique=True)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("received", "received"),
+                            ("matched", "matched"),
+                            ("unmatched", "unmatched"),
+                            ("ambiguous", "ambiguous"),
+                            ("ignored", "set aside"),
+                        ],
+                        default="received",
+                        editable=False,
+                        max_length=16,
+                        verbose_name="state",
+                    ),
+                ),
+                ("state_changed_at", models.DateTimeField(verbose_name="since")),
+                ("reason", models.CharField(blank=True, max_length=200, verbose_name="reason")),
+                (
+                    "command",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="inbound_sms",
+                        to="devices.command",
+                        verbose_name="answers",
+                    ),
+                ),
+                (
+                    "device",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="inbound_sms",
+                        to="devices.device",
+                        verbose_name="device",
+                    ),
+                ),
+                (
+                    "gateway",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="inbound",
+                        to="sms.gateway",
+                        verbose_name="gateway",
+                    ),
+                ),
+                (
+                    "platform",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="inbound_sms",
+                        to="platforms.platform",
+                        verbose_name="platform",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'incoming SMS',
-                'verbose_name_plural': 'incoming SMS',
-                'ordering': ['-received_at'],
-                'indexes': [models.Index(fields=['state', 'received_at'], name='inbound_sweep'), models.Index(fields=['platform', '-received_at'], name='inbound_list')],
+                "verbose_name": "incoming SMS",
+                "verbose_name_plural": "incoming SMS",
+                "ordering": ["-received_at"],
+                "indexes": [
+                    models.Index(fields=["state", "received_at"], name="inbound_sweep"),
+                    models.Index(fields=["platform", "-received_at"], name="inbound_list"),
+                ],
             },
         ),
         migrations.AddIndex(
-            model_name='smsmessage',
-            index=models.Index(condition=models.Q(('state', 'queued')), fields=['next_attempt_at'], name='sms_due'),
+            model_name="smsmessage",
+            index=models.Index(
+                condition=models.Q(("state", "queued")), fields=["next_attempt_at"], name="sms_due"
+            ),
         ),
         migrations.AddIndex(
-            model_name='smsmessage',
-            index=models.Index(condition=models.Q(('state__in', ['claimed', 'sending'])), fields=['lease_until'], name='sms_leased'),
+            model_name="smsmessage",
+            index=models.Index(
+                condition=models.Q(("state__in", ["claimed", "sending"])),
+                fields=["lease_until"],
+                name="sms_leased",
+            ),
         ),
         migrations.AddIndex(
-            model_name='smsmessage',
-            index=models.Index(fields=['gateway', 'gateway_ref'], name='sms_by_ref'),
+            model_name="smsmessage",
+            index=models.Index(fields=["gateway", "gateway_ref"], name="sms_by_ref"),
         ),
         migrations.AddIndex(
-            model_name='smsmessage',
-            index=models.Index(fields=['platform', '-created_at'], name='sms_list'),
+            model_name="smsmessage",
+            index=models.Index(fields=["platform", "-created_at"], name="sms_list"),
         ),
         migrations.AddConstraint(
-            model_name='smsmessage',
-            constraint=models.UniqueConstraint(fields=('platform', 'dedupe_key'), name='sms_once_per_key'),
+            model_name="smsmessage",
+            constraint=models.UniqueConstraint(fields=("platform", "dedupe_key"), name="sms_once_per_key"),
         ),
     ]

@@ -5,74 +5,149 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('sms', '0001_initial'),
+        ("sms", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='ModemStatus',
+            name="ModemStatus",
             fields=[
-                ('gateway', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='modem', serialize=False, to='sms.gateway', verbose_name='gateway')),
-                ('state', models.CharField(choices=[('starting', 'starting'), ('ready', 'ready'), ('stopped', 'not running'), ('no_port', 'port cannot be opened'), ('port_busy', 'port is used by another process'), ('port_lost', 'port lost'), ('no_answer', 'does not answer'), ('restarted', 'restarted by itself'), ('refuses', 'refuses commands'), ('no_sim', 'no SIM card'), ('sim_busy', 'SIM card is not ready yet'), ('pin_required', 'SIM card wants its PIN'), ('pin_refused', 'PIN was refused; it is not tried again'), ('puk_required', 'SIM card is locked and wants its PUK'), ('no_network', 'no network')], default='stopped', max_length=16, verbose_name='state')),
-                ('state_changed_at', models.DateTimeField(null=True, verbose_name='since')),
-                ('detail', models.CharField(blank=True, max_length=200, verbose_name='detail')),
-                ('owner', models.CharField(blank=True, max_length=64, verbose_name='process')),
-                ('seen_at', models.DateTimeField(null=True, verbose_name='last seen')),
-                ('model_name', models.CharField(blank=True, max_length=60, verbose_name='model')),
-                ('signal_dbm', models.SmallIntegerField(null=True, verbose_name='signal, dBm')),
-                ('registration', models.CharField(blank=True, max_length=16, verbose_name='registration')),
-                ('operator', models.CharField(blank=True, max_length=60, verbose_name='operator')),
-                ('balance_text', models.CharField(blank=True, max_length=300, verbose_name='balance, as the operator says it')),
-                ('balance_at', models.DateTimeField(null=True, verbose_name='balance asked')),
-                ('resets', models.PositiveIntegerField(default=0, verbose_name='resets')),
-                ('tried_pin', models.CharField(blank=True, editable=False, max_length=64)),
+                (
+                    "gateway",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="modem",
+                        serialize=False,
+                        to="sms.gateway",
+                        verbose_name="gateway",
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("starting", "starting"),
+                            ("ready", "ready"),
+                            ("stopped", "not running"),
+                            ("no_port", "port cannot be opened"),
+                            ("port_busy", "port is used by another process"),
+                            ("port_lost", "port lost"),
+                            ("no_answer", "does not answer"),
+                            ("restarted", "restarted by itself"),
+                            ("refuses", "refuses commands"),
+                            ("no_sim", "no SIM card"),
+                            ("sim_busy", "SIM card is not ready yet"),
+                            ("pin_required", "SIM card wants its PIN"),
+                            ("pin_refused", "PIN was refused; it is not tried again"),
+                            ("puk_required", "SIM card is locked and wants its PUK"),
+                            ("no_network", "no network"),
+                        ],
+                        default="stopped",
+                        max_length=16,
+                        verbose_name="state",
+                    ),
+                ),
+                ("state_changed_at", models.DateTimeField(null=True, verbose_name="since")),
+                ("detail", models.CharField(blank=True, max_length=200, verbose_name="detail")),
+                ("owner", models.CharField(blank=True, max_length=64, verbose_name="process")),
+                ("seen_at", models.DateTimeField(null=True, verbose_name="last seen")),
+                ("model_name", models.CharField(blank=True, max_length=60, verbose_name="model")),
+                ("signal_dbm", models.SmallIntegerField(null=True, verbose_name="signal, dBm")),
+                ("registration", models.CharField(blank=True, max_length=16, verbose_name="registration")),
+                ("operator", models.CharField(blank=True, max_length=60, verbose_name="operator")),
+                (
+                    "balance_text",
+                    models.CharField(
+                        blank=True, max_length=300, verbose_name="balance, as the operator says it"
+                    ),
+                ),
+                ("balance_at", models.DateTimeField(null=True, verbose_name="balance asked")),
+                ("resets", models.PositiveIntegerField(default=0, verbose_name="resets")),
+                ("tried_pin", models.CharField(blank=True, editable=False, max_length=64)),
             ],
             options={
-                'verbose_name': 'modem',
-                'verbose_name_plural': 'modems',
+                "verbose_name": "modem",
+                "verbose_name_plural": "modems",
             },
         ),
         migrations.AddField(
-            model_name='smsmessage',
-            name='handed_until',
+            model_name="smsmessage",
+            name="handed_until",
             field=models.DateTimeField(null=True),
         ),
         migrations.CreateModel(
-            name='InboundPart',
+            name="InboundPart",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('sender', models.CharField(max_length=32)),
-                ('ref', models.PositiveIntegerField()),
-                ('part', models.PositiveSmallIntegerField()),
-                ('parts', models.PositiveSmallIntegerField()),
-                ('units', models.BinaryField()),
-                ('sent_at', models.DateTimeField(null=True)),
-                ('received_at', models.DateTimeField()),
-                ('digest', models.CharField(max_length=64, unique=True)),
-                ('gateway', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='sms.gateway')),
-                ('inbound', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='sms.inboundsms')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("sender", models.CharField(max_length=32)),
+                ("ref", models.PositiveIntegerField()),
+                ("part", models.PositiveSmallIntegerField()),
+                ("parts", models.PositiveSmallIntegerField()),
+                ("units", models.BinaryField()),
+                ("sent_at", models.DateTimeField(null=True)),
+                ("received_at", models.DateTimeField()),
+                ("digest", models.CharField(max_length=64, unique=True)),
+                (
+                    "gateway",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to="sms.gateway"
+                    ),
+                ),
+                (
+                    "inbound",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="sms.inboundsms",
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['gateway', 'sender', 'ref', 'parts'], name='inbound_part_kin')],
+                "indexes": [
+                    models.Index(fields=["gateway", "sender", "ref", "parts"], name="inbound_part_kin")
+                ],
             },
         ),
         migrations.CreateModel(
-            name='SentPart',
+            name="SentPart",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('to', models.CharField(max_length=21)),
-                ('part', models.PositiveSmallIntegerField()),
-                ('parts', models.PositiveSmallIntegerField()),
-                ('handed_at', models.DateTimeField()),
-                ('mr', models.PositiveSmallIntegerField(null=True)),
-                ('status', models.PositiveSmallIntegerField(null=True)),
-                ('gateway', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='sms.gateway')),
-                ('message', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='sent_parts', to='sms.smsmessage')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("to", models.CharField(max_length=21)),
+                ("part", models.PositiveSmallIntegerField()),
+                ("parts", models.PositiveSmallIntegerField()),
+                ("handed_at", models.DateTimeField()),
+                ("mr", models.PositiveSmallIntegerField(null=True)),
+                ("status", models.PositiveSmallIntegerField(null=True)),
+                (
+                    "gateway",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to="sms.gateway"
+                    ),
+                ),
+                (
+                    "message",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="sent_parts",
+                        to="sms.smsmessage",
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['gateway', 'to', '-handed_at'], name='sent_part_by_number')],
+                "indexes": [models.Index(fields=["gateway", "to", "-handed_at"], name="sent_part_by_number")],
             },
         ),
     ]
