@@ -33,6 +33,12 @@ class Router(DefaultRouter):
     APIRootView = RootView
 
 
+class DocsView(SpectacularSwaggerSplitView):
+    """The schema to look at and to try, for signed-in people."""
+
+    http_method_names = ["get", "head"]  # it is a page: it has no other form to answer in
+
+
 class UnknownPath(APIView):
     """Whatever else begins with /api/: a 404 in the one error shape."""
 
@@ -69,7 +75,7 @@ macs = ExporterMacsView.as_view({"get": "list", "post": "add", "delete": "remove
 
 urlpatterns = [
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
+    path("docs/", DocsView.as_view(url_name="schema"), name="docs"),
     path("v1/auth/token/", TokenObtainPairView.as_view(), name="token"),
     path("v1/auth/token/refresh/", TokenRefreshView.as_view(), name="token-refresh"),
     path("v1/exporter-macs/", macs, name="exporter-macs"),

@@ -13,7 +13,7 @@ def visible_rows(model: type[models.Model], request: Request | None) -> models.Q
     if request is None:
         return model._default_manager.none()
     if isinstance(request.user, Machine):
-        return model._default_manager.of(request.auth.platform)
+        return model._default_manager.of(request.auth.platform_id)
     return model._default_manager.visible_to(request.user)
 
 
