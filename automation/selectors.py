@@ -117,6 +117,7 @@ def _line(
         is_back=case.state == CaseState.VERIFYING and case.back_since is not None,
         waits_for_mass=waits_for_mass,
         outcome=case.outcome,
+        down_for=down_for,
     )
     return CaseLine(
         case=case,

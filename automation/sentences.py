@@ -194,8 +194,8 @@ def _opened(data: Data) -> str:
 
 
 def _acted(data: Data) -> str:
-    return _("Attempt %(attempt)s: “%(text)s” for the socket “%(socket)s”.") % {
-        "attempt": data.get("attempt"), "text": data.get("text", ""), "socket": data.get("socket", ""),
+    return _("Attempt %(attempt)s: a power cycle through the socket “%(socket)s”.") % {
+        "attempt": data.get("attempt"), "socket": data.get("socket", ""),
     }  # fmt: skip
 
 
@@ -341,12 +341,14 @@ def step_sentence(
     is_back: bool,
     waits_for_mass: bool,
     outcome: str,
+    down_for: timedelta | None = None,
 ) -> str:
     """What REMOSA does about a case right now. ``refusal`` is the sentence of a guard that objects, or ""."""
     if state == "escalated":
         return why_sentence(outcome)
     if state in ("verified", "cancelled"):
-        return why_sentence(outcome) if outcome else _("Closed.")
+        lasted = span_text(down_for) if down_for is not None else "—"
+        return _("Lasted %(span)s, attempts: %(number)d.") % {"span": lasted, "number": attempts}
     if is_back:
         return _("The device is back. Closing when it stays.")
     if command_state and state == "acting":

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django import forms
-from django.contrib.admin import ShowFacets
+from django.contrib.admin import ShowFacets, SimpleListFilter
 from django.contrib.admin.utils import NestedObjects, quote, unquote
 from django.core.exceptions import FieldDoesNotExist, PermissionDenied, ValidationError
 from django.db import models, router
@@ -21,6 +21,7 @@ from django.urls import reverse
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from unfold.admin import ModelAdmin, TabularInline
+from unfold.views import ChangeList
 
 from platforms import audit
 from platforms.console.deeds import DeedsMixin, refusal_sentence
@@ -191,6 +192,15 @@ class PlatformRights:
         return rows.visible_to(request.user, self.view_perm)
 
 
+class CountedOnce(ChangeList):
+    """Rows are counted once; without a filter that count is also the number of all rows."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        if not self.query and not self.has_active_filters:
+            self.full_result_count = self.result_count
+
+
 class SafePages(ModelAdmin):
     """What every page of the console shares, tenant data or not."""
 
@@ -206,14 +216,19 @@ class SafePages(ModelAdmin):
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         """Only what the list offers as a filter may be asked of its columns."""
-        names = {
-            item[0] if isinstance(item, list | tuple) else item for item in self.get_list_filter(request)
-        }
-        names = {name for name in names if isinstance(name, str)} | {self.date_hierarchy}
+        names = {self.date_hierarchy}
+        for item in self.get_list_filter(request):
+            filter_of_own = isinstance(item, type) and issubclass(item, SimpleListFilter)
+            names.add(
+                item.parameter_name if filter_of_own else item[0] if isinstance(item, list | tuple) else item
+            )
         parts = lookup.split("__")
         while parts and parts[-1] in LOOKUP_ENDS and "__".join(parts) not in names:
             parts.pop()
         return "__".join(parts) in names
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return CountedOnce
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         """Nothing is deleted in bulk."""
@@ -226,6 +241,19 @@ class SafePages(ModelAdmin):
             return super().get_object(request, object_id, from_field)
         except OverflowError:
             return None
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """What is not there is not there, before anybody asks who may delete it."""
+        if self.get_object(request, unquote(object_id)) is None:
+            raise Http404
+        return super().delete_view(request, object_id, extra_context)
+
+    def formfield_for_dbfield(
+        self, db_field: models.Field, request: HttpRequest, **kwargs: Any
+    ) -> forms.Field | None:
+        if isinstance(db_field, models.URLField):
+            kwargs["assume_scheme"] = "https"
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def _get_obj_does_not_exist_redirect(
         self, request: HttpRequest, opts: Any, object_id: str

@@ -40,6 +40,9 @@ UNFOLD: dict[str, Any] = {
     "SITE_SUBHEADER": _("remote monitoring and SMS automation"),
     "SITE_SYMBOL": "settings_power",
     "SITE_URL": None,
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("remosa/favicon.svg")}
+    ],
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_LANGUAGES": True,

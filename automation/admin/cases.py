@@ -61,17 +61,7 @@ def is_live(case: Case) -> bool:
 
 @admin.register(Case)
 class CaseAdmin(PlatformAdmin):
-    list_display = (
-        "title_now",
-        "state_now",
-        "headline",
-        "step",
-        "until",
-        "site",
-        "platform",
-        "opened",
-        "taken_by",
-    )
+    list_display = ("title_now", "state_now", "story", "platform", "opened", "taken_by")
     list_filter = (BoardFilter, "state", "kind", "platform", "device__site", "job")
     list_select_related = ("platform", "device__site", "job", "parent", "acknowledged_by")
     search_fields = ("title", "device__name", "device__mac", "device__site__name")
@@ -176,28 +166,19 @@ class CaseAdmin(PlatformAdmin):
         return found
 
     @display(description=_("case"), ordering="title")
-    def title_now(self, row: Case) -> str:
-        return row.title
+    def title_now(self, row: Case) -> SafeString | str:
+        if row.device is None or row.device.site is None:
+            return row.title
+        return format_html('{}<div class="rm-dim rm-small">{}</div>', row.title, row.device.site)
 
     @display(description=_("state"), ordering="state")
     def state_now(self, row: Case) -> SafeString:
-        return pill(row.get_state_display(), row.line.tone)  # type: ignore[attr-defined]
+        left = countdown(row.line.deadline_at, utcnow())  # type: ignore[attr-defined]
+        return format_html("{} {}", pill(row.get_state_display(), row.line.tone), left)  # type: ignore[attr-defined]
 
     @display(description=_("what"))
-    def headline(self, row: Case) -> str:
-        return row.line.headline  # type: ignore[attr-defined]
-
-    @display(description=_("now"))
-    def step(self, row: Case) -> str:
-        return row.line.step  # type: ignore[attr-defined]
-
-    @display(description=_("left"), ordering="deadline_at")
-    def until(self, row: Case) -> SafeString | str:
-        return countdown(row.line.deadline_at, utcnow()) or DASH  # type: ignore[attr-defined]
-
-    @display(description=_("site"), ordering="device__site__name")
-    def site(self, row: Case) -> str:
-        return str(row.device.site) if row.device and row.device.site else DASH
+    def story(self, row: Case) -> SafeString:
+        return format_html('{}<div class="rm-dim">{}</div>', row.line.headline, row.line.step)  # type: ignore[attr-defined]
 
     @display(description=_("opened"), ordering="opened_at")
     def opened(self, row: Case) -> SafeString | str:

@@ -7,6 +7,7 @@ from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import F, QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _g
 from django.utils.translation import gettext_lazy as _
@@ -31,7 +32,7 @@ from remosa.lib.clock import utcnow
 
 MODE_TONES = {Mode.SHADOW: "grey", Mode.SUGGEST: "blue", Mode.AUTO: "green"}
 NO_RULE = frozenset({"name"})  # a change of these does not change what the job decides
-SHOWN_DEVICES = 30
+SHOWN_DEVICES = 12
 
 
 class ParamsField(LabelsField):
@@ -58,7 +59,12 @@ class JobForm(forms.ModelForm):
         super().__init__(*args, **kwargs)
         if "template_key" in self.fields:
             self.fields["template_key"] = forms.ChoiceField(
-                label=_("command"), choices=repair_commands(), widget=UnfoldAdminSelectWidget
+                label=_("Command"), choices=repair_commands(), widget=UnfoldAdminSelectWidget
+            )
+        if "promql" in self.fields:
+            number = self.instance.platform_id or "…"
+            self.fields["promql"].help_text = format_html(
+                _("Each metric must carry {}. The result is compared below."), f'platform_id="{number}"'
             )
 
     def clean(self) -> dict[str, Any]:
@@ -143,22 +149,23 @@ class JobAdmin(PlatformAdmin):
         (_("Whom it watches"), {"fields": ("exporter", "site", "labels", "devices")}),
         (
             _("When"),
-            {
-                "fields": (
-                    "source",
-                    "promql",
-                    "operator",
-                    "threshold",
-                    "hold_s",
-                    "fresh_samples",
-                    "evidence_max_age_s",
-                )
-            },
+            {"fields": ("source", "hold_s", "fresh_samples", "evidence_max_age_s")},
         ),
+        (_("Prometheus query"), {"fields": ("promql", "operator", "threshold"), "classes": ["collapse"]}),
         (_("What it does"), {"fields": ("template_key", "params", "may_darken_others")}),
         (
             _("How often, and when a person is called"),
-            {"fields": ("max_attempts", "verify_s", "stable_s", "cooldown_s", "max_actions_per_day")},
+            {
+                "fields": (
+                    "max_attempts",
+                    "verify_s",
+                    "stable_s",
+                    "cooldown_s",
+                    "max_actions_per_day",
+                    "max_actions_per_week",
+                    "patience_s",
+                )
+            },
         ),
     )
     deeds = (
@@ -202,7 +209,7 @@ class JobAdmin(PlatformAdmin):
         shown = [(device, state_pill(device), phases.get(device.pk)) for device in devices[:SHOWN_DEVICES]]
         return {
             "sentence": sentence_of(row), "matching": devices.count(), "devices": shown, "shown": SHOWN_DEVICES,
-            "runs": row.runs.all()[:5], "stop": job_stop(row),
+            "run": row.runs.filter(looked_at__gt=0).first(), "stop": job_stop(row),
         }  # fmt: skip
 
     # --- deeds -------------------------------------------------------------------------------------

@@ -231,7 +231,7 @@ class SendPages:
         return HttpResponseRedirect(reverse("admin:devices_command_change", args=[quote(command.pk)]))
 
     def _page(
-        self, request: HttpRequest, template: str, device: Device, status: int = 200, **context: Any
+        self, request: HttpRequest, page: str, device: Device, status: int = 200, **context: Any
     ) -> HttpResponse:
         request.current_app = self.admin_site.name
         shown = {
@@ -240,4 +240,4 @@ class SendPages:
             "original": device, "back": self.page_of(device),
             **context,
         }  # fmt: skip
-        return TemplateResponse(request, template, shown, status=status)
+        return TemplateResponse(request, page, shown, status=status)

@@ -38,6 +38,7 @@ class IssueForm(forms.ModelForm):
         super().__init__(*args, **kwargs)
         if "scopes" in self.fields and not self.may_serve_everything:
             self.fields["scopes"].choices = [item for item in Scope.choices if item[0] != Scope.OPERATOR]
+        if "platform" in self.fields and not self.may_serve_everything:
             self.fields["platform"].required = True
 
     def clean(self) -> dict[str, Any]:

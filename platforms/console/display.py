@@ -34,9 +34,15 @@ def span_text(span: timedelta) -> str:
 
 
 def clock_text(at: datetime) -> str:
-    """A moment in the reader's time zone, with seconds."""
+    """A moment in the reader's time zone, with date and seconds."""
     local = timezone.localtime(at)
     return f"{date_format(local, 'SHORT_DATE_FORMAT')} {local:%H:%M:%S}"
+
+
+def short_clock_text(at: datetime, now: datetime) -> str:
+    """The same without the date where that is today's."""
+    local = timezone.localtime(at)
+    return f"{local:%H:%M:%S}" if local.date() == timezone.localtime(now).date() else clock_text(at)
 
 
 def ago(at: datetime | None, now: datetime) -> SafeString | str:
@@ -50,12 +56,11 @@ def ago(at: datetime | None, now: datetime) -> SafeString | str:
 
 
 def moment(at: datetime | None) -> SafeString | str:
-    """A moment as a clock time, with the date on hover."""
+    """A moment as a clock time, with its date unless that is today."""
     if at is None:
         return DASH
-    return format_html(
-        '<time datetime="{}" title="{}">{}</time>', at.isoformat(), clock_text(at), clock_text(at)
-    )
+    shown = short_clock_text(at, timezone.now())
+    return format_html('<time datetime="{}" title="{}">{}</time>', at.isoformat(), clock_text(at), shown)
 
 
 def countdown(deadline: datetime | None, now: datetime) -> SafeString | str:

@@ -60,6 +60,14 @@ class ConsoleSite(UnfoldAdminSite):
             path("me/", self.admin_view(views.my_settings), name="my_settings"),
         ]
 
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[dict[str, Any]]:
+        """Asked by several parts of one page: found once per request."""
+        if app_label is not None:
+            return super().get_app_list(request, app_label)
+        if not hasattr(request, "_console_apps"):
+            request._console_apps = super().get_app_list(request)  # type: ignore[attr-defined]
+        return request._console_apps  # type: ignore[attr-defined]
+
     def autocomplete_view(self, request: HttpRequest) -> HttpResponse:
         return ScopedAutocompleteView.as_view(admin_site=self)(request)
 

@@ -71,19 +71,17 @@ def case_story(case: Case) -> list[Moment]:
     refusals = {(row.guard, row.reason, row.first_at): row for row in case.refusals.all()}
     events = list(case.events.all())
     told = {event.at for event in events}
-    moments = [_event_moment(event, refusals) for event in events]
+    moments = [_event_moment(event, refusals, order=number) for number, event in enumerate(events)]
     moments += [
-        Moment(step.at, _state_text(step), by=step.by, detail="", order=1)
-        for step in case.steps.all()
-        if step.at not in told
+        Moment(step.at, _state_text(step), by=step.by) for step in case.steps.all() if step.at not in told
     ]
     commands = _with_story(Command.objects.filter(case_id=case.pk))
     for command in commands:
-        moments += _command_moments(command, case.device_id)
+        moments += _command_moments(command, case.device_id, brief=True)
     return newest_first(moments)
 
 
-def _event_moment(event: Any, refusals: dict[Any, GuardRefusal]) -> Moment:
+def _event_moment(event: Any, refusals: dict[Any, GuardRefusal], *, order: int = 0) -> Moment:
     detail = ""
     if event.kind == "refused":
         row = refusals.get((event.data.get("guard"), event.data.get("reason"), event.at))
@@ -94,7 +92,7 @@ def _event_moment(event: Any, refusals: dict[Any, GuardRefusal]) -> Moment:
         EVENT_TONES.get(event.kind, "grey"),
         detail,
         event.by,
-        order=2,
+        order=order,
     )
 
 
@@ -119,20 +117,27 @@ def _with_story(commands: Any) -> Any:
     )
 
 
-def _command_moments(command: Command, case_device: int | None, *, named: bool = True) -> list[Moment]:
+def _command_moments(
+    command: Command, case_device: int | None, *, named: bool = True, brief: bool = False
+) -> list[Moment]:
+    """The steps of a command and its SMS; ``brief`` leaves out what the case tells by itself."""
     prefix = f"{command.device}: " if named and command.device_id != case_device else ""
+    left_out = {CommandState.QUEUED, CommandState.VERIFIED} if brief else set()
+    if command.inbound_sms.all():
+        left_out.add(CommandState.REPLIED)
     moments = [
         Moment(
             event.at, prefix + command_sentence(event.to_state, event.why), _command_tone(event.to_state), by=event.by,
-            sms=redact(shown_text(command)) if event.to_state == CommandState.SENT else "", order=3,
+            sms=redact(shown_text(command)) if event.to_state == CommandState.SENT else "", order=1000,
         )
         for event in command.events.all()
+        if event.to_state not in left_out
     ]  # fmt: skip
     moments += [_inbound_moment(row, prefix) for row in command.inbound_sms.all()]
     message = getattr(command, "sms", None)
     if message is not None:
         moments += [
-            Moment(event.at, prefix + _sms_text(event), "amber", order=2)
+            Moment(event.at, prefix + _sms_text(event), "amber", order=1000)
             for event in message.events.all()
             if event.to_state in SMS_TOLD and event.from_state
         ]
@@ -153,7 +158,7 @@ def _sms_text(event: Any) -> str:
 
 def _inbound_moment(row: InboundSms, prefix: str = "") -> Moment:
     return Moment(
-        row.received_at, prefix + _("The socket answered by SMS."), "blue", sms=redact(row.body), order=4
+        row.received_at, prefix + _("The socket answered by SMS."), "blue", sms=redact(row.body), order=1001
     )
 
 
