@@ -30,11 +30,26 @@ def load_catalogue_into_tables() -> int:
             if not created and not model.rules_edited and model.reply_rules != rules:
                 DeviceModel.objects.filter(pk=model.pk).update(reply_rules=rules)
             models[code] = model
-        for spec in specs:
-            CommandTemplate.objects.update_or_create(
-                model=models[spec.model], key=spec.key, defaults=_columns(spec)
-            )
+        _write(CommandTemplate, models, specs)
     return len(specs)
+
+
+def _write(table: Any, models: dict[str, Any], specs: list[TemplateSpec]) -> None:
+    """Bring the rows up to date in few statements: this runs after every migrate."""
+    known = {(row.model_id, row.key): row for row in table.objects.filter(model__in=models.values())}
+    new, changed = [], []
+    for spec in specs:
+        model, columns = models[spec.model], _columns(spec)
+        row = known.get((model.pk, spec.key))
+        if row is None:
+            new.append(table(model=model, key=spec.key, **columns))
+        elif any(getattr(row, name) != value for name, value in columns.items()):
+            for name, value in columns.items():
+                setattr(row, name, value)
+            changed.append(row)
+    table.objects.bulk_create(new)
+    if changed:
+        table.objects.bulk_update(changed, list(_columns(specs[0])))
 
 
 def _columns(spec: TemplateSpec) -> dict[str, Any]:
