@@ -6,12 +6,20 @@ from typing import Any
 
 import pytest
 from django.conf import settings as project
+from django.utils import translation
 from django_q.conf import Conf
 
 from platforms.models import Platform, User
 from tests.factories import make_platform, make_user
 
 (project.BASE_DIR / "var").mkdir(exist_ok=True)  # the test database lives there
+
+
+@pytest.fixture(autouse=True)
+def reads_english() -> Iterator[None]:
+    """Tests quote the sources; the Russian of the default language is for test_translations.py."""
+    with translation.override("en"):
+        yield
 
 
 @pytest.fixture
