@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,12 +36,13 @@ class ModemLab:
     def __init__(self, folder: Path, port: str) -> None:
         self.folder = folder
         (folder / "marks").mkdir()
-        env = {
+        self.env = env = {
             "PATH": os.environ["PATH"],
             "DATABASE_URL": f"sqlite:///{folder / 'modem.sqlite3'}",
             "SECRET_KEY": "modem-kill-" + "0" * 50,
             "FIELD_ENCRYPTION_KEYS": "ZGV2ZWxvcG1lbnQtb25seS1maWVsZC1rZXktMDAwMDA=",
             "OUTBOX_LEASE_S": "1.5",
+            "OUTBOX_SEND_DEADLINE_S": "0.5",
             "MODEM_SEND_DEADLINE_S": "4.0",
             "OUTBOX_HAND_OVER_S": "120",
             "MODEM_PORTS": "/dev/pts/*",
@@ -167,3 +169,24 @@ def test_sms_that_was_kept_but_not_deleted_is_taken_in_once(lab, modem):
     assert (status, deleted_before) == (KILLED, [])
     assert lab.report()["inbound"] == ["#07#"]
     assert modem.script.stored == {}
+
+
+def test_command_serves_the_modem_and_ends_at_sigterm(lab, modem):
+    modem.script.stored[4] = INBOUND
+    lab.run("setup_modem", port=modem.path, cells=["+79160000000"])
+    lab.run("hand_over")
+    heard = threading.Event()
+    modem.script.on_point = lambda point: heard.set() if point == "end" else None
+
+    with (lab.folder / "command.log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, ROOT / "manage.py", "modem"], env=lab.env, cwd=ROOT, stdout=log, stderr=log
+        )
+        sent = heard.wait(60)
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(30)
+
+    assert (sent, code) == (True, 0), (lab.folder / "command.log").read_text()
+    told = lab.report()
+    assert (told["messages"]["+79160000000"], told["inbound"]) == (["sent", ""], ["#07#"])
+    assert (lab.folder / "command.log").read_text().endswith("modem: stopped\n")
