@@ -27,6 +27,7 @@ from platforms import audit
 from platforms.console.deeds import DeedsMixin, refusal_sentence
 from platforms.console.filters import ChoicesDropdownFilter, ScopedRelatedFilter
 from platforms.console.grants import grants_of
+from platforms.console.verbs import verb_text
 from platforms.models import AuditEvent, Platform, User
 from platforms.querysets import PlatformQuerySet
 from platforms.roles import Perm
@@ -69,6 +70,7 @@ def with_changes(line: AuditEvent) -> AuditEvent:
     """An audit line with ``shown_changes``: (column, before, after) as text, for the history page."""
     before, after = line.before or {}, line.after or {}
     names = list(dict.fromkeys([*after, *before]))
+    line.shown_verb = verb_text(line.verb)
     line.shown_changes = [(name, before.get(name, ""), after.get(name, "")) for name in names][:30]
     return line
 

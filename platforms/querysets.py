@@ -47,7 +47,9 @@ class PlatformQuerySet(models.QuerySet):
             for owner_path in owner_paths:
                 owned |= Q(**{owner_path: user.pk})
             mine = self.model._base_manager.filter(owned).values("pk")  # a subquery: no DISTINCT needed
-            allowed |= Q(**{f"{path}__in": platforms_of(user)}) & Q(pk__in=mine)  # the path itself may be "pk"
+            allowed |= Q(**{f"{path}__in": platforms_of(user)}) & Q(
+                pk__in=mine
+            )  # the path itself may be "pk"
         rows = self.filter(allowed)
         if perm != Perm.VIEW:
             rows = rows.filter(**{f"{path}__in": platforms_of(user, perm)})

@@ -335,8 +335,12 @@ OUTBOX_LEASE_S = env.float("OUTBOX_LEASE_S", default=60.0)
 OUTBOX_SEND_DEADLINE_S = env.float("OUTBOX_SEND_DEADLINE_S", default=15.0)
 OUTBOX_MAX_ATTEMPTS = env.int("OUTBOX_MAX_ATTEMPTS", default=5)
 OUTBOX_THREADS = env.int("OUTBOX_THREADS", default=4)
-OUTBOX_HAND_OVER_S = env.float("OUTBOX_HAND_OVER_S", default=30.0)  # a modem's process takes a message up, or loses it
-MODEM_SEND_DEADLINE_S = env.float("MODEM_SEND_DEADLINE_S", default=30.0)  # of one SMS; each further part has 10
+OUTBOX_HAND_OVER_S = env.float(
+    "OUTBOX_HAND_OVER_S", default=30.0
+)  # a modem's process takes a message up, or loses it
+MODEM_SEND_DEADLINE_S = env.float(
+    "MODEM_SEND_DEADLINE_S", default=30.0
+)  # of one SMS; each further part has 10
 MODEM_PORTS = env.list(  # device files that a modem's settings may name; network ports obey EGRESS_ALLOW
     "MODEM_PORTS", default=["/dev/ttyUSB*", "/dev/ttyACM*", "/dev/ttyAMA*", "/dev/ttyS*", "/dev/serial/*"]
 )
@@ -366,5 +370,9 @@ LOGGING = {
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["redact"]}},
     "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
-    "loggers": {"django.server": {"level": "WARNING"}, "axes": {"level": "WARNING"}, "django-q": {"level": "WARNING"}},
+    "loggers": {
+        "django.server": {"level": "WARNING"},
+        "axes": {"level": "WARNING"},
+        "django-q": {"level": "WARNING"},
+    },
 }

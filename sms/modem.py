@@ -24,7 +24,7 @@ from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import serial
@@ -101,9 +101,13 @@ class SerialPort:
 
     def __init__(self, url: str, *, baud: int, locks: Path) -> None:
         self._lock = _lock(url, locks)
+        self._line: Any = None
         try:
+            patience_s = (
+                None if url.startswith("rfc2217:") else WRITE_S
+            )  # there the socket has one of its own
             self._line = serial.serial_for_url(
-                _permitted(url), do_not_open=True, timeout=READ_S, write_timeout=WRITE_S
+                _permitted(url), do_not_open=True, timeout=READ_S, write_timeout=patience_s
             )
             self._line.baudrate = baud
             if "://" not in url:
@@ -111,7 +115,7 @@ class SerialPort:
             self._line.open()
             _exclude_others(self._line)
         except BROKEN as exc:
-            os.close(self._lock)
+            self.close()
             raise PortLost("no_port", _why(exc)) from None
 
     def read(self) -> bytes:
@@ -138,8 +142,8 @@ class SerialPort:
 
     def close(self) -> None:
         """See the port."""
-        with contextlib.suppress(*BROKEN):
-            self._line.close()
+        with contextlib.suppress(*BROKEN, AttributeError):
+            self._line.close()  # also one that was opened by half
         with contextlib.suppress(OSError):
             os.close(self._lock)
 

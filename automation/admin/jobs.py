@@ -64,7 +64,7 @@ class JobForm(forms.ModelForm):
         if "promql" in self.fields:
             number = self.instance.platform_id or "…"
             self.fields["promql"].help_text = format_html(
-                _("Each metric must carry {}. The result is compared below."), f'platform_id="{number}"'
+                str(_("Each metric must carry {}. The result is compared below.")), f'platform_id="{number}"'
             )
 
     def clean(self) -> dict[str, Any]:

@@ -121,7 +121,8 @@ def _mass_case(child: Case, group: Peers, *, now: datetime) -> Case:
         evidence={"scope": group.scope, **group.figures},
     )  # fmt: skip
     if created:
-        tell(parent, "mass_opened", now=now, scope=group.scope, **group.figures)
+        figures: dict[str, Any] = group.figures
+        tell(parent, "mass_opened", now=now, scope=group.scope, **figures)
         audit.record(
             actor=job_actor(child.job), verb="case.mass_opened", target=parent, platform=parent.platform,
             cause_id=parent.cause_id, after=parent.evidence, at=now,

@@ -85,7 +85,7 @@ class ConfirmForm(forms.Form):
 
 def field_of(spec: ParamSpec) -> forms.Field:
     """The form field of one parameter; the catalogue itself checks what is typed."""
-    label = f"{spec.label}, {spec.unit}" if spec.unit else str(spec.label)
+    label = str(spec.label)
     if spec.type == "int":
         return forms.IntegerField(
             label=label, min_value=spec.minimum, max_value=spec.maximum, help_text=spec.hint,

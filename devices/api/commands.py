@@ -17,7 +17,7 @@ from rest_framework.response import Response
 from devices.errors import CommandForbidden, CommandInvalid, IdempotencyConflict
 from devices.models import Command, CommandEvent, CommandTemplate, Device
 from devices.services import cancel_command, may_send, preview, request_command
-from platforms.api.base import PlatformViewSet, Reads
+from platforms.api.base import InUtc, PlatformViewSet, Reads
 from platforms.api.errors import Conflict, Invalid
 from platforms.api.filters import KnownParameters, ScopedFilterBackend
 from platforms.api.permissions import SignedIn
@@ -50,7 +50,7 @@ class CommandTemplateSerializer(serializers.ModelSerializer):
         read_only_fields = fields
 
 
-class CommandTemplatesView(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
+class CommandTemplatesView(InUtc, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
     """What the known models understand. The same for every platform, so it hides nothing."""
 
     queryset = CommandTemplate.objects.select_related("model")
@@ -116,7 +116,9 @@ class CommandRequestSerializer(serializers.Serializer):
 
     device = VisibleRelatedField(queryset=Device.objects.all())
     template = PlainCharField(
-        max_length=64, help_text=gettext_lazy("Key of a template of the device's model.")
+        max_length=64,
+        trim_whitespace=False,
+        help_text=gettext_lazy("Key of a template of the device's model."),
     )
     params = ObjectField(required=False, default=dict)
     target = VisibleRelatedField(queryset=Device.objects.all(), required=False, allow_null=True)

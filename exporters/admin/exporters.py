@@ -68,7 +68,7 @@ class ExporterForm(SecretsForm):
         super().__init__(*args, **kwargs)
         if "kind" in self.fields:
             self.fields["kind"] = forms.ChoiceField(
-                label=_("kind"), widget=UnfoldAdminSelectWidget,
+                label=_("Kind"), widget=UnfoldAdminSelectWidget,
                 choices=[(kind, KIND_NAMES.get(kind, kind)) for kind in settings.EXPORTERS],
             )  # fmt: skip
 

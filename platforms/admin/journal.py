@@ -12,15 +12,26 @@ from unfold.decorators import display
 
 from platforms.admin_base import PlatformAdmin, grants_of
 from platforms.console.display import DASH, moment
+from platforms.console.verbs import verb_text
 from platforms.models import AuditEvent
 from platforms.roles import Perm
 
-FACTS = ("at", "platform", "actor_kind", "actor_label", "verb", "target_type", "target_label", "reason")
+FACTS = (
+    "when",
+    "platform",
+    "actor_kind",
+    "actor_label",
+    "deed",
+    "verb",
+    "target_type",
+    "target_label",
+    "reason",
+)
 
 
 @admin.register(AuditEvent)
 class AuditEventAdmin(PlatformAdmin):
-    list_display = ("when", "platform", "actor_label", "verb", "target_label", "reason")
+    list_display = ("when", "platform", "actor_label", "deed", "target_label", "reason")
     list_display_links = ("when",)
     list_filter = ("platform", "actor_kind", "target_type")
     list_select_related = ("platform",)
@@ -32,7 +43,7 @@ class AuditEventAdmin(PlatformAdmin):
         (_("What changed"), {"fields": ("before_text", "after_text")}),
         (_("Origin"), {"fields": ("request_id", "cause_id", "address")}),
     )  # fmt: skip
-    readonly_fields = ("before_text", "after_text")
+    readonly_fields = ("when", "deed", "before_text", "after_text")
 
     def get_fieldsets(self, request: HttpRequest, obj: AuditEvent | None = None) -> Any:
         """From where a person came is for those who manage people."""
@@ -44,6 +55,10 @@ class AuditEventAdmin(PlatformAdmin):
     @display(description=_("time"), ordering="at")
     def when(self, row: AuditEvent) -> SafeString | str:
         return moment(row.at)
+
+    @display(description=_("what"), ordering="verb")
+    def deed(self, row: AuditEvent) -> str:
+        return verb_text(row.verb)
 
     @display(description=_("before"))
     def before_text(self, row: AuditEvent) -> SafeString | str:

@@ -17,7 +17,7 @@ from platforms import audit
 from platforms.admin_base import PlatformAdmin, SuperadminAdmin, grants_of
 from platforms.console.people import NewMemberForm, grantable_roles
 from platforms.models import Membership, User
-from platforms.roles import Perm
+from platforms.roles import Perm, Role
 from platforms.services import set_role
 
 
@@ -42,7 +42,7 @@ class RoleFormSet(forms.BaseInlineFormSet):
 
 @admin.register(Membership)
 class MembershipAdmin(PlatformAdmin):
-    list_display = ("user", "email", "role", "platform", "created_at", "last_seen")
+    list_display = ("person", "email", "role", "platform", "created_at", "last_seen")
     list_filter = ("platform", "role")
     list_select_related = ("user", "platform")
     search_fields = ("user__username", "user__first_name", "user__last_name", "user__email")
@@ -52,10 +52,10 @@ class MembershipAdmin(PlatformAdmin):
     def get_fields(self, request: HttpRequest, obj: Membership | None = None) -> Any:
         if obj is None:
             return ("platform", "role", "known", "username", "full_name", "email")
-        return ("user", "email", "platform", "role", "created_at", "last_seen")
+        return ("person", "email", "platform", "role", "created_at", "last_seen")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Membership | None = None) -> list[str]:
-        return ["user", "email", "platform", "created_at", "last_seen"] if obj is not None else []
+        return ["person", "email", "platform", "created_at", "last_seen"] if obj is not None else []
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         grants = grants_of(request)
@@ -64,6 +64,7 @@ class MembershipAdmin(PlatformAdmin):
         form = super().get_form(request, obj, change=change, **kwargs)
         if "role" in form.base_fields:
             form.base_fields["role"].choices = grantable_roles(grants, obj.platform_id if obj else None)
+            form.base_fields["role"].initial = Role.VIEWER  # the least, unless somebody chooses more
         if "known" in form.base_fields:
             form.base_fields["known"].queryset = grants.people().filter(is_active=True).order_by("username")
         return form
@@ -120,6 +121,10 @@ class MembershipAdmin(PlatformAdmin):
         if not super().has_change_permission(request, obj) or not isinstance(obj, Membership):
             return super().has_change_permission(request, obj)
         return obj.role in dict(grantable_roles(grants_of(request), obj.platform_id))
+
+    @display(description=_("person"), ordering="user__username")
+    def person(self, row: Membership) -> str:
+        return str(row.user)
 
     @display(description=_("e-mail"), ordering="user__email")
     def email(self, row: Membership) -> str:

@@ -27,11 +27,15 @@ class MemberInline(PlatformInline):
 
     model = Membership
     formset = RoleFormSet
-    fields = ("user", "role", "created_at")
-    readonly_fields = ("user", "created_at")
+    fields = ("person", "role", "created_at")
+    readonly_fields = ("person", "created_at")
     change_perm = delete_perm = Perm.MANAGE_PLATFORM
     add_perm = None
     hide_title = True
+
+    @display(description=_("person"))
+    def person(self, row: Membership) -> str:
+        return str(row.user)
 
 
 def usage_of(platform: Platform) -> list[dict[str, Any]]:

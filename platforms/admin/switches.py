@@ -65,7 +65,7 @@ class StopForm(forms.ModelForm):
 @admin.register(KillSwitch)
 class KillSwitchAdmin(PlatformAdmin):
     form = StopForm
-    list_display = ("state", "scope", "platform", "what", "reason", "since", "until", "engaged_by", "end")
+    list_display = ("state", "scope", "platform", "what", "reason", "since", "until", "stopper", "end")
     list_filter = ("platform", "scope")
     list_select_related = ("platform", "engaged_by", "released_by")
     search_fields = ("reason",)
@@ -92,9 +92,9 @@ class KillSwitchAdmin(PlatformAdmin):
             "reason",
             "since",
             "until",
-            "engaged_by",
+            "stopper",
             "end",
-            "released_by",
+            "resumer",
         )
 
     def get_readonly_fields(self, request: HttpRequest, obj: KillSwitch | None = None) -> list[str]:
@@ -125,12 +125,23 @@ class KillSwitchAdmin(PlatformAdmin):
 
     @display(description=_("what"))
     def what(self, row: KillSwitch) -> SafeString | str:
-        pages = {Scope.JOB: "admin:automation_job_change", Scope.DEVICE: "admin:devices_device_change"}
+        pages: dict[str, str] = {
+            Scope.JOB: "admin:automation_job_change",
+            Scope.DEVICE: "admin:devices_device_change",
+        }
         if row.scope not in pages or row.target_id is None:
             return DASH
         return link(
             reverse(pages[row.scope], args=[row.target_id]), f"{row.get_scope_display()} {row.target_id}"
         )
+
+    @display(description=_("stopped by"))
+    def stopper(self, row: KillSwitch) -> str:
+        return str(row.engaged_by or DASH)
+
+    @display(description=_("released by"))
+    def resumer(self, row: KillSwitch) -> str:
+        return str(row.released_by or DASH)
 
     @display(description=_("since"), ordering="engaged_at")
     def since(self, row: KillSwitch) -> SafeString | str:

@@ -15,7 +15,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 from platforms import tokens
 from platforms.admin_base import PlatformAdmin
 from platforms.console.deeds import Deed
-from platforms.console.display import ago, moment, pill
+from platforms.console.display import DASH, ago, moment, pill
 from platforms.models import ApiToken
 from platforms.models.tokens import Scope
 from platforms.roles import Perm
@@ -63,7 +63,7 @@ class IssueForm(forms.ModelForm):
 class ApiTokenAdmin(PlatformAdmin):
     form = IssueForm
     view_perm = add_perm = Perm.MANAGE_PLATFORM
-    list_display = ("name", "platform", "scope_names", "state", "last_used", "expires", "created_by")
+    list_display = ("name", "platform", "scope_names", "state", "last_used", "expires", "issuer")
     list_filter = ("platform",)
     list_select_related = ("platform", "user", "created_by")
     search_fields = ("name", "lookup")
@@ -80,7 +80,7 @@ class ApiTokenAdmin(PlatformAdmin):
         if obj is None:
             return self.fields
         return (
-            "name", "platform", "scope_names", "state", "created_at", "created_by", "expires", "last_used",
+            "name", "platform", "scope_names", "state", "created_at", "issuer", "expires", "last_used",
             "revoked_at",
         )  # fmt: skip
 
@@ -130,6 +130,10 @@ class ApiTokenAdmin(PlatformAdmin):
         if row.expires_at is not None and row.expires_at <= utcnow():
             return pill(_g("expired"), "grey")
         return pill(_g("valid"), "green")
+
+    @display(description=_("created by"))
+    def issuer(self, row: ApiToken) -> str:
+        return str(row.created_by or DASH)
 
     @display(description=_("last used"), ordering="last_used_at")
     def last_used(self, row: ApiToken) -> SafeString | str:

@@ -4,9 +4,11 @@ What is foreign gets the answer of what is missing (404, or 400 inside a body); 
 not changed is refused openly (403). Views check shapes and rights; services check meaning.
 """
 
+from datetime import UTC
 from typing import Any, ClassVar
 
 from django.db import models
+from django.utils import timezone
 from rest_framework import mixins, serializers, viewsets
 from rest_framework.filters import OrderingFilter, SearchFilter
 
@@ -19,7 +21,15 @@ from platforms.models import Platform
 from platforms.roles import Perm
 
 
-class PlatformViewSet(viewsets.GenericViewSet):
+class InUtc:
+    """Times are read and shown in UTC, whatever the caller's own time zone is in the console."""
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        with timezone.override(UTC):
+            return super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
+
+
+class PlatformViewSet(InUtc, viewsets.GenericViewSet):
     """Rows of ``model`` through ``visible_to``. The only base for tenant data.
 
     ``write_perm`` is asked on the row's platform before anything changes; ``perms`` says otherwise for

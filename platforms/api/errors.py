@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import IntegrityError
 from django.db.models import ProtectedError, RestrictedError
@@ -73,7 +73,11 @@ def error_response(exc: Exception, context: dict[str, Any]) -> Response | None:
 def _as_api_error(exc: Exception) -> Exception:
     """What Django, the database or a service raised, in the API's words."""
     if isinstance(exc, DjangoValidationError):
-        detail = exc.message_dict if hasattr(exc, "error_dict") else {"non_field_errors": exc.messages}
+        detail: dict[str, Any] = (
+            exc.message_dict if hasattr(exc, "error_dict") else {NON_FIELD_ERRORS: exc.messages}
+        )
+        if NON_FIELD_ERRORS in detail:
+            detail["non_field_errors"] = detail.pop(NON_FIELD_ERRORS)
         return exceptions.ValidationError(detail)
     if isinstance(exc, QuotaExceeded):
         sentence = _("The limit of this platform is reached: %(wanted)s wanted, %(left)s left.")

@@ -55,10 +55,19 @@ class KnownParameters(filters.BaseFilterBackend):
     def filter_queryset(self, request: Request, queryset: models.QuerySet, view: Any) -> models.QuerySet:
         if view.action != "list":
             return queryset
-        known = self.known(view, queryset)
+        filters_of = self.filters_of(view, queryset)
+        yes_no = {
+            name for name, found in filters_of.items() if isinstance(found, django_filters.BooleanFilter)
+        }
+        known = ALWAYS_KNOWN | set(filters_of)
+        known |= {"search"} if view.search_fields else set()
+        known |= {"ordering"} if view.ordering_fields else set()
         if unknown := sorted(set(request.query_params) - known):
             sentence = _("Unknown parameter. Known: %(known)s.") % {"known": ", ".join(sorted(known))}
             raise exceptions.ValidationError({name: [sentence] for name in unknown})
+        for name in yes_no & set(request.query_params):
+            if request.query_params[name].lower() not in ("true", "false", ""):
+                raise exceptions.ValidationError({name: [_("Write true or false.")]})
         for term in request.query_params.get("ordering", "").split(","):
             if term and term.strip().lstrip("-") not in view.ordering_fields:
                 choices = ", ".join(view.ordering_fields)
@@ -67,10 +76,7 @@ class KnownParameters(filters.BaseFilterBackend):
         return queryset
 
     @staticmethod
-    def known(view: Any, queryset: models.QuerySet) -> set[str]:
-        """The names that the list of ``view`` takes."""
-        known = set(ALWAYS_KNOWN)
+    def filters_of(view: Any, queryset: models.QuerySet) -> dict[str, django_filters.Filter]:
+        """The filters of ``view``, by parameter."""
         filterset = ScopedFilterBackend().get_filterset_class(view, queryset)
-        known |= set(filterset.base_filters) if filterset else set()
-        known |= {"search"} if view.search_fields else set()
-        return known | ({"ordering"} if view.ordering_fields else set())
+        return dict(filterset.base_filters) if filterset else {}

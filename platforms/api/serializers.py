@@ -56,7 +56,7 @@ class WholeNumberField(serializers.IntegerField):
 class ObjectField(serializers.JSONField):
     """A JSON object of free shape."""
 
-    default_error_messages = {"object": _("Write an object such as {}.")}
+    default_error_messages = {"object": _("Write a JSON object, in braces.")}
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         if not isinstance(data, dict):

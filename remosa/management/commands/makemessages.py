@@ -4,8 +4,7 @@ A module that needs the lazy form as ``_`` (labels of models and forms) calls th
 (sentences made during a request); xgettext has to be told of it, or these strings stay English.
 """
 
-from argparse import ArgumentParser
-
+from django.core.management.base import CommandParser
 from django.core.management.commands import makemessages
 
 SHORT_NAMES = ("_g",)  # besides `_`, which xgettext knows
@@ -20,7 +19,7 @@ class Command(makemessages.Command):
         *(f"--keyword={name}" for name in SHORT_NAMES),
     ]
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         # one entry per line and no line numbers: a moved line of code changes nothing here
         parser.set_defaults(locale=["ru"], no_wrap=True, add_location="file", ignore_patterns=[*IGNORED])

@@ -1,0 +1,61 @@
+"""The verbs of the audit as people say them. A verb that is not here is shown as it stands."""
+
+from django.utils.translation import gettext_lazy as _
+
+VERBS = {
+    "automation.resumed": _("automation resumed"),
+    "automation.stopped": _("automation stopped"),
+    "case.acknowledged": _("case taken"),
+    "case.cancelled": _("case ended by a person"),
+    "case.escalated": _("case handed to a person"),
+    "case.mass_opened": _("mass case opened"),
+    "case.opened": _("case opened"),
+    "case.verified": _("case closed: recovered"),
+    "command.cancelled": _("command cancelled"),
+    "command.closed": _("command closed by a person"),
+    "command.replied": _("device answered"),
+    "command.requested": _("command requested"),
+    "device.changed": _("device changed"),
+    "device.created": _("device added"),
+    "device.removed": _("device taken out of service"),
+    "exporter.changed": _("exporter changed"),
+    "exporter.created": _("exporter added"),
+    "exporter.removed": _("exporter deleted"),
+    "exporter.targets_added": _("devices added to an exporter"),
+    "exporter.targets_removed": _("devices taken off an exporter"),
+    "gateway.changed": _("SMS gateway changed"),
+    "gateway.created": _("SMS gateway added"),
+    "gateway.deleted": _("SMS gateway deleted"),
+    "gateway.tested": _("test SMS sent"),
+    "job.changed": _("job changed"),
+    "job.created": _("job added"),
+    "job.deleted": _("job deleted"),
+    "job.disabled": _("job switched off"),
+    "job.enabled": _("job switched on"),
+    "member.role_set": _("role set"),
+    "platform.changed": _("platform changed"),
+    "platform.created": _("platform added"),
+    "power_link.closed": _("power link closed"),
+    "power_link.made": _("power link made"),
+    "site.changed": _("site changed"),
+    "site.created": _("site added"),
+    "site.deleted": _("site deleted"),
+    "sms.delivered": _("SMS delivered"),
+    "sms.expired": _("SMS dropped: too late"),
+    "sms.failed": _("SMS not sent"),
+    "sms.ignored": _("incoming SMS set aside"),
+    "sms.received": _("SMS received"),
+    "sms.sent": _("SMS sent"),
+    "sms.undelivered": _("SMS not delivered"),
+    "sms.unknown": _("SMS: outcome unknown"),
+    "token.issued": _("token issued"),
+    "token.revoked": _("token revoked"),
+    "user.changed": _("person changed"),
+    "user.created": _("person added"),
+    "user.password_set": _("password set"),
+}
+
+
+def verb_text(verb: str) -> str:
+    """What was done, in words."""
+    return str(VERBS.get(verb, verb))
