@@ -308,7 +308,8 @@ def command_sentence(to_state: str, why: str) -> str:
     text = sentences.get(to_state, plain(to_state))
     told = {"blocked", "cancelled", "superseded", "closed_by_operator", "failed", "not_executed"}
     if why and to_state in told:
-        return f"{text} {_('Reason: %(why)s.') % {'why': blocked_sentence(why)}}"
+        told_why = _("Reason: %(why)s.") % {"why": blocked_sentence(why)}
+        return f"{text} {told_why}"
     return text
 
 

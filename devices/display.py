@@ -30,7 +30,8 @@ def state_pill(device: Device) -> SafeString:
     now = utcnow()
     stale = device.observed_at is not None and now - device.observed_at > STALE_AFTER
     if stale and device.state != DeviceState.UNKNOWN:
-        return pill(f"{device.get_state_display()}, {_('stale')}", "grey")
+        old = _("stale")
+        return pill(f"{device.get_state_display()}, {old}", "grey")
     return pill(device.get_state_display(), STATE_TONES[DeviceState(device.state)])
 
 

@@ -1,5 +1,6 @@
 """The Russian catalogue is complete, current and says what the spec's words say."""
 
+import ast
 import os
 import re
 import shutil
@@ -20,6 +21,7 @@ from remosa import foreign_strings
 
 ROOT: Path = settings.BASE_DIR
 PO = ROOT / "locale" / "ru" / "LC_MESSAGES" / "django.po"
+SINGLE_NAMES = ("_", "_g", "gettext", "gettext_lazy", "gettext_noop")
 PLACEHOLDER = re.compile(r"%\(\w+\)[#0\- +]*\d*(?:\.\d+)?[a-zA-Z]|%[sdfg]|\{[^{}\s]*\}")
 OWN = ("remosa", "platforms", "devices", "sms", "exporters", "automation", "notifications")
 
@@ -248,6 +250,30 @@ def test_sources_use_only_names_that_are_collected() -> None:
     }
 
     assert names <= {"_", "_g"}
+
+
+def calls_of_gettext(path: Path) -> Iterator[tuple[int, str]]:
+    """(line, string) of each call in a module."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
+            first = node.args[0]
+            if node.func.id in SINGLE_NAMES and isinstance(first, ast.Constant):
+                yield node.lineno, first.value
+
+
+def test_no_string_is_hidden_in_f_strings(catalogue: polib.POFile) -> None:
+    """xgettext does not look into the braces of an f-string; name the text before the f-string."""
+    held = {entry.msgid for entry in catalogue}
+
+    hidden = [
+        f"{path.relative_to(ROOT)}:{line}: {text}"
+        for app in OWN
+        for path in sorted((ROOT / app).rglob("*.py"))
+        for line, text in calls_of_gettext(path)
+        if text not in held
+    ]
+
+    assert hidden == []
 
 
 # --- other packages ----------------------------------------------------------------------------------

@@ -157,7 +157,8 @@ class DeviceAdmin(SendPages, PlatformAdmin):
         links = row.live_links  # type: ignore[attr-defined]
         if not links:
             return pill(_g("no power link"), "amber") if row.kind == Device.Kind.PLAYER else DASH
-        text = f"{links[0].socket.name}, {_g('output %(n)d') % {'n': links[0].line}}"
+        output = _g("output %(n)d") % {"n": links[0].line}
+        text = f"{links[0].socket.name}, {output}"
         return link(reverse("admin:devices_device_change", args=[links[0].socket_id]), text)
 
     @display(description=_("SIM number"))

@@ -3,13 +3,14 @@
 from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from platforms.models.platform import Platform
 from platforms.querysets import PlatformQuerySet
 
 
 class Scope(models.TextChoices):
-    READ = "read", _("read")
+    READ = "read", pgettext_lazy("what a token allows", "read")
     COMMAND = "command", _("send commands")
     SCRAPE = "scrape", _("scrape metrics")
     INGEST = "ingest", _("write telemetry")

@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _g
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import display
 
@@ -195,7 +196,7 @@ class InboundSmsAdmin(PlatformAdmin):
             return link(reverse("admin:devices_device_change", args=[row.device_id]), row.device)
         return mask_msisdn(row.sender) if any(c.isdigit() for c in row.sender) else row.sender
 
-    @display(description=_("answers"))
+    @display(description=pgettext_lazy("which command an SMS answers", "answers"))
     def answered(self, row: InboundSms) -> SafeString | str:
         if row.command is None:
             return DASH

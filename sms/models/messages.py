@@ -4,6 +4,7 @@ import uuid
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from devices.models import Command, Device
 from platforms.models import Platform
@@ -132,7 +133,11 @@ class InboundSms(models.Model):
         Device, models.SET_NULL, null=True, related_name="inbound_sms", verbose_name=_("device")
     )
     command = models.ForeignKey(
-        Command, models.SET_NULL, null=True, related_name="inbound_sms", verbose_name=_("answers")
+        Command,
+        models.SET_NULL,
+        null=True,
+        related_name="inbound_sms",
+        verbose_name=pgettext_lazy("which command an SMS answers", "answers"),
     )
     sender = models.CharField(_("from"), max_length=32)
     body = models.TextField(_("text"), max_length=1600)
