@@ -23,6 +23,7 @@ from tests.factories import make_gateway
 from tests.sms.fake_modem import POINTS, REPORT, MemoryPort, PtyModem, Script, Time
 from tests.sms.fakes import make_fake, make_notice
 from tests.sms.gateway_contract import SECRET, TO, GatewayContract
+from tests.sms.terminal_server import TerminalServer
 from tests.sms.test_at import NOTICES, SMS, false_about, made_up
 
 ON_TERMINAL = 200
@@ -171,6 +172,20 @@ def test_modem_behind_a_terminal_server_is_used_in_the_same_way(point, kind, ope
 
     assert outcome.kind == kind
     assert false_about(script, outcome) == ""
+
+
+@pytest.mark.filterwarnings("ignore:set.* is deprecated:DeprecationWarning")
+def test_modem_behind_an_rfc2217_server_is_used_in_the_same_way(open_on, settings):
+    settings.EGRESS_ALLOW = ["127.0.0.0/8"]
+    script = Script()
+    with PtyModem(script) as fake, TerminalServer(fake.path) as server:
+        modem = open_on(server.url, answer_s=5.0)
+
+        name = modem.make_ready()
+        outcome = modem.submit(SMS.hex, SMS.length, timeout_s=10)
+        modem._port.close()
+
+    assert (name, outcome.kind, len(script.taken)) == ("FAKE 900", "accepted", 1)
 
 
 def test_terminal_server_in_a_forbidden_network_is_not_asked(tmp_path, settings):
