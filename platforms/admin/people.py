@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _g
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
@@ -178,6 +179,6 @@ class UserAdmin(AccountAdmin, SuperadminAdmin):
         if message and "password" in str(message).lower():
             self.record(request, obj, "password_set")
 
-    @display(description=_("name"))
+    @display(description=pgettext_lazy("of a person", "name"))
     def full_name(self, row: User) -> str:
         return row.get_full_name() or "—"

@@ -41,7 +41,7 @@ class StopForm(forms.ModelForm):
         if "scope" in self.fields:
             offered = [Scope.PLATFORM, *([Scope.GLOBAL] if self.may_stop_everything else [])]
             self.fields["scope"] = forms.ChoiceField(
-                label=_("scope"),
+                label=_("Scope"),
                 widget=UnfoldAdminSelectWidget,
                 choices=[(s.value, s.label) for s in offered],
             )
