@@ -41,7 +41,7 @@ class Command(models.Model):
     template = models.ForeignKey(CommandTemplate, models.PROTECT, related_name="+", verbose_name=_("command"))
     params = models.JSONField(_("parameters"), default=dict)
     body = models.CharField(_("text"), max_length=160)
-    effect = models.CharField(max_length=16, choices=CommandTemplate.Effect.choices)
+    effect = models.CharField(_("effect"), max_length=16, choices=CommandTemplate.Effect.choices)
     power = models.CharField(max_length=16, blank=True)
     lane_exempt = models.BooleanField(
         default=False, help_text="A query, or the ON that restores the command before it."
@@ -67,7 +67,7 @@ class Command(models.Model):
         verbose_name=_("person"),
     )
     reason = models.CharField(_("why"), max_length=300, blank=True)
-    cause_id = models.UUIDField()
+    cause_id = models.UUIDField(_("cause"))
     idem_key = models.CharField(max_length=200)
     request_digest = models.CharField(max_length=64)
     created_at = models.DateTimeField(_("requested"))
