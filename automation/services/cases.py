@@ -24,6 +24,7 @@ from platforms import audit
 
 logger = logging.getLogger(__name__)
 C = CaseState
+STILL = timedelta(minutes=5)  # a refusal repeated within this time still stands
 
 
 def job_actor(job: Job | None) -> audit.Actor:
@@ -194,7 +195,7 @@ def _facts(case: Case, *, now: datetime) -> CaseFacts:
     patience = timedelta(seconds=job.patience_s if job else 1800)
     refused = (
         GuardRefusal.objects.filter(
-            case=case, attempt=case.attempts + 1, lifts_at=None, last_at__gte=now - patience
+            case=case, attempt=case.attempts + 1, lifts_at=None, last_at__gte=now - min(patience, STILL)
         )
         .order_by("first_at")
         .values_list("first_at", flat=True)
