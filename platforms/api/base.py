@@ -57,6 +57,10 @@ class PlatformViewSet(InUtc, viewsets.GenericViewSet):
             return self.model._default_manager.none()
         return self.visible().select_related(*self.related).prefetch_related(*self.prefetched)
 
+    def filter_queryset(self, queryset: models.QuerySet) -> models.QuerySet:
+        """Filters are for lists; a single row is found by its number alone."""
+        return super().filter_queryset(queryset) if self.action == "list" else queryset
+
     def visible(self) -> models.QuerySet:
         """The rows that the caller may read."""
         return visible_rows(self.model, self.request)

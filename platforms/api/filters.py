@@ -48,12 +48,17 @@ class ScopedFilterBackend(DjangoFilterBackend):
 
     filterset_base = ScopedFilterSet
 
+    def filter_queryset(self, request: Request, queryset: models.QuerySet, view: Any) -> models.QuerySet:
+        if not request.query_params:  # choices of related objects cost a query each
+            return queryset
+        return super().filter_queryset(request, queryset, view)
+
 
 class KnownParameters(filters.BaseFilterBackend):
     """Refuse a query parameter or an ordering that this list does not have."""
 
     def filter_queryset(self, request: Request, queryset: models.QuerySet, view: Any) -> models.QuerySet:
-        if view.action != "list":
+        if not request.query_params:
             return queryset
         filters_of = self.filters_of(view, queryset)
         yes_no = {

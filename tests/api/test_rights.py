@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from django.core.cache import cache
 from django.db import models
+from guardian.shortcuts import assign_perm, get_objects_for_user
 from rest_framework.test import APIClient
 
 from automation.models import Case, Job
@@ -13,7 +14,8 @@ from devices.services import refusal_at_barrier
 from exporters.models import Exporter
 from platforms import tokens
 from platforms.models import ApiToken, Membership, Platform, User
-from platforms.roles import Role
+from platforms.querysets import platforms_of
+from platforms.roles import Perm, Role
 from platforms.services import set_role
 from sms.models import Gateway
 from tests.api.conftest import Call
@@ -70,6 +72,18 @@ def test_role_gets_what_the_matrix_says(
     answer = getattr(api(person), verb)(f"/api/v1/{path}/", body, headers={"Idempotency-Key": "k"})
 
     assert answer.status_code == MATRIX[verb, path][number], answer.content
+
+
+@pytest.mark.parametrize("perm", Perm.values)
+def test_platforms_of_says_what_guardian_says(north: Platform, south: Platform, perm: str) -> None:
+    people = [make_user(role, platform=north, role=role) for role in Role.values]
+    set_role(user=people[0], platform=south, role="viewer")
+    assign_perm("platforms.control_devices", people[-1], south)
+
+    for person in people:
+        said = get_objects_for_user(person, f"platforms.{perm}", klass=Platform, accept_global_perms=False)
+
+        assert set(platforms_of(person, perm)) == set(said)
 
 
 def test_user_sees_own_and_shared_devices_only_and_what_hangs_off_them(api: Call, north: Platform) -> None:
