@@ -79,8 +79,10 @@ def board(cases: QuerySet[Case]) -> QuerySet[Case]:
     return with_proposals(cases).annotate(rank=rank).order_by("rank", F("opened_at").desc())
 
 
-def case_lines(cases: Iterable[Case], *, now: datetime) -> list[CaseLine]:
+def case_lines(cases: Iterable[Case], *, now: datetime, names: bool = True) -> list[CaseLine]:
     """Each case in words, in the given order; two queries, however many cases.
+
+    ``names`` False keeps the names of other devices out, for readers who do not see every device.
 
     The cases come with ``device__site``, ``job`` and ``parent`` selected, and from ``with_proposals``.
     """
@@ -91,7 +93,7 @@ def case_lines(cases: Iterable[Case], *, now: datetime) -> list[CaseLine]:
         for run in ActionRun.objects.filter(case__in=keys).select_related("command").order_by("attempt")
     }
     refusals = _standing_refusals(keys)
-    return [_line(case, runs.get(case.pk), refusals, now=now) for case in rows]
+    return [_line(case, runs.get(case.pk), refusals, now=now, names=names) for case in rows]
 
 
 def _standing_refusals(keys: list[uuid.UUID]) -> dict[tuple[Any, int], GuardRefusal]:
@@ -100,10 +102,25 @@ def _standing_refusals(keys: list[uuid.UUID]) -> dict[tuple[Any, int], GuardRefu
     return {(row.case_id, row.attempt): row for row in rows}
 
 
+def _deadline(case: Case, refusal: GuardRefusal | None) -> datetime | None:
+    """When the current step ends: its own deadline, or the moment when a guard lets go."""
+    if case.state not in LIVE:
+        return None
+    if case.deadline_at is None and case.state == CaseState.OPEN and refusal is not None:
+        return refusal.lifts_at
+    return case.deadline_at
+
+
 def _line(
-    case: Case, run: ActionRun | None, refusals: dict[tuple[Any, int], GuardRefusal], *, now: datetime
+    case: Case,
+    run: ActionRun | None,
+    refusals: dict[tuple[Any, int], GuardRefusal],
+    *,
+    now: datetime,
+    names: bool,
 ) -> CaseLine:
     refusal = refusals.get((case.pk, case.attempts + 1))
+    objection = refusal_sentence(refusal.guard, refusal.reason, refusal.data, names=names) if refusal else ""
     waits_for_mass = case.parent is not None and case.parent.state in LIVE
     until = case.closed_at or now
     down_for = until - case.down_since if case.down_since else None
@@ -113,7 +130,7 @@ def _line(
         attempts=case.attempts,
         max_attempts=case.job.max_attempts if case.job else 0,
         command_state=run.command.state if run and run.command else "",
-        refusal=refusal_sentence(refusal.guard, refusal.reason, refusal.data) if refusal else "",
+        refusal=objection,
         is_back=case.state == CaseState.VERIFYING and case.back_since is not None,
         waits_for_mass=waits_for_mass,
         outcome=case.outcome,
@@ -124,6 +141,6 @@ def _line(
         headline=headline(kind=case.kind, state=case.state, down_for=down_for, outcome=case.outcome),
         step=step,
         tone=TONES[CaseState(case.state)],
-        deadline_at=case.deadline_at if case.state in LIVE else None,
+        deadline_at=_deadline(case, refusal),
         needs_person=case.state == CaseState.ESCALATED or getattr(case, "proposed", False),
     )

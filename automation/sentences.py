@@ -59,6 +59,10 @@ def why_sentence(why: str) -> str:
         "cms_answers_again": _("The CMS answers again."),
         "all_back": _("All devices are back."),
         "cancelled": _("A person ended the case."),
+        "no_data": _("Nothing is known of the device any more. See what its CMS says."),
+        "exporter_disabled": _("The exporter was switched off."),
+        "exporter_removed": _("The exporter was deleted."),
+        "device_removed": _("The device was taken out of service."),
     }
     return sentences.get(why, plain(why))
 
@@ -99,9 +103,11 @@ def cms_sentence(why: str) -> str:
 # --- refusals: the why-not journal -------------------------------------------------------------------
 
 
-def _neighbours(data: Data) -> str:
-    names = [str(name) for name in data.get("players") or []]
-    return _("The same output feeds players that work: %(names)s.") % {"names": ", ".join(names)}
+def _neighbours(data: Data, *, names: bool) -> str:
+    players = [str(name) for name in data.get("players") or []]
+    if not names:
+        return _("The same output feeds players that work: %(n)d.") % {"n": len(players)}
+    return _("The same output feeds players that work: %(names)s.") % {"names": ", ".join(players)}
 
 
 def _together(data: Data) -> str:
@@ -118,12 +124,28 @@ def _in_doubt(data: Data) -> str:
     }  # fmt: skip
 
 
-def refusal_sentence(guard: str, reason: str, data: Data) -> str:
-    """Why an action did not happen."""
+def refusal_sentence(guard: str, reason: str, data: Data, *, names: bool = True) -> str:
+    """Why an action did not happen. Without ``names`` for readers who do not see every device."""
     if guard == "mass_change":
         return _together(data)
     sayings: dict[str, Callable[[], str]] = {
         "kill_switch": lambda: _("Automation is stopped: %(reason)s.") % {"reason": data.get("reason", "")},
+        "platform_inactive": lambda: _("The platform is not active."),
+        "device_removed": lambda: _("The device is out of service."),
+        "not_in_the_job": lambda: _("The job does not watch this device any more."),
+        "not_long_enough": lambda: (
+            _("It is offline for less than %(hold)s: it may come back by itself.")
+            % {"hold": span_words(float(data.get("hold_s") or 0))}
+        ),
+        "dark_by_our_cycle": lambda: _("It is dark by our own doing: its socket is being power-cycled."),
+        "not_a_repair": lambda: (
+            _("The command “%(command)s” does not bring the power back by itself.")
+            % {"command": data.get("command", "")}
+        ),
+        "wrong_line": lambda: (
+            _("The command “%(command)s” switches another output than %(line)s.")
+            % {"command": data.get("command", ""), "line": data.get("line", "")}
+        ),
         "no_data": lambda: _("Nothing is known of the device: that is no evidence."),
         "not_offline": lambda: _("The device is not offline."),
         "stale": lambda: (
@@ -152,7 +174,7 @@ def refusal_sentence(guard: str, reason: str, data: Data) -> str:
             _("A person switched “%(socket)s” off: automation leaves it so.")
             % {"socket": data.get("socket", "")}
         ),
-        "feeds_healthy_players": lambda: _neighbours(data),
+        "feeds_healthy_players": lambda: _neighbours(data, names=names),
         "socket_busy": lambda: (
             _("The socket “%(socket)s” is busy with another command.") % {"socket": data.get("socket", "")}
         ),
@@ -199,8 +221,13 @@ def _acted(data: Data) -> str:
     }  # fmt: skip
 
 
-def event_sentence(kind: str, data: Data) -> str:
-    """One event of a case's timeline."""
+def _refused(data: Data, *, names: bool) -> str:
+    guard, reason = str(data.get("guard", "")), str(data.get("reason", ""))
+    return _("Not done. %(why)s") % {"why": refusal_sentence(guard, reason, data, names=names)}
+
+
+def event_sentence(kind: str, data: Data, *, names: bool = True) -> str:
+    """One event of a case's timeline. ``names`` as for a refusal."""
     sayings: dict[str, Callable[[], str]] = {
         "opened": lambda: _opened(data),
         "joined_mass": lambda: _("Became part of a mass case: %(group)s.") % {"group": data.get("group", "")},
@@ -222,11 +249,12 @@ def event_sentence(kind: str, data: Data) -> str:
             % {"attempt": data.get("attempt")}
         ),
         "acted": lambda: _acted(data),
-        "refused": lambda: (
-            _("Not done. %(why)s")
-            % {"why": refusal_sentence(str(data.get("guard", "")), str(data.get("reason", "")), data)}
-        ),
+        "refused": lambda: _refused(data, names=names),
         "acknowledged": lambda: _("Taken by a person."),
+        "taken_over": lambda: _("Taken over by the job “%(job)s”.") % {"job": data.get("job", "")},
+        "dropped": lambda: (
+            _("Closed without proof. %(why)s") % {"why": why_sentence(str(data.get("why", "")))}
+        ),
         "cancelled": lambda: _("Ended by a person. %(reason)s") % {"reason": data.get("reason", "")},
     }
     return sayings[kind]() if kind in sayings else plain(kind)
@@ -271,6 +299,7 @@ def blocked_sentence(reason: str) -> str:
         "condition_cleared": _("the device came back meanwhile"),
         "case_closed": _("the case was closed meanwhile"),
         "job_changed": _("the job was changed meanwhile"),
+        "power_link_changed": _("the power link was changed meanwhile"),
         "actor_lost_right": _("the person may not do this any more"),
         "cancelled": _("a person cancelled it"),
         "expired": _("it was too late to send it"),
@@ -281,6 +310,9 @@ def blocked_sentence(reason: str) -> str:
         "executed": _("a person says that it worked"),
         "not_executed": _("a person says that it did not work"),
     }
+    for guard in ("evidence", "upstream", "mass_change"):
+        if reason.startswith(f"{guard}_"):
+            return _("a guard objected at the last moment (%(guard)s)") % {"guard": plain(reason)}
     return sentences.get(reason, plain(reason))
 
 

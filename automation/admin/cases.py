@@ -3,7 +3,9 @@
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import BooleanField, QuerySet, Value
+from django.db.models import Case as When
+from django.db.models import When as Condition
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
@@ -94,9 +96,10 @@ class CaseAdmin(PlatformAdmin):
 
     def head_context(self, request: HttpRequest, row: Case) -> dict[str, Any]:
         full = self.get_queryset(request).select_related(*self.list_select_related).get(pk=row.pk)
+        line = case_lines([full], now=utcnow(), names=self.sees_names(request))[0]
         children = row.children.visible_to(request.user).select_related("device").order_by("title")
         return {
-            "line": case_lines([full], now=utcnow())[0], "children": children, "evidence": evidence_lines(row.evidence),
+            "line": line, "children": children, "evidence": evidence_lines(row.evidence),
             "several": self.sees_several(request),
             "may_see_job": grants_of(request).holds(Perm.SEE_ALL, row.platform_id),
         }  # fmt: skip
@@ -114,7 +117,8 @@ class CaseAdmin(PlatformAdmin):
         if repair_now(row, by=request.user, now=utcnow()):
             return _g("The power cycle is on its way.")
         refusal = row.refusals.order_by("-last_at").first()
-        why = refusal_sentence(refusal.guard, refusal.reason, refusal.data) if refusal else ""
+        names = self.sees_names(request)
+        why = refusal_sentence(refusal.guard, refusal.reason, refusal.data, names=names) if refusal else ""
         messages.error(request, _g("Not done. %(why)s") % {"why": why})
         return HttpResponseRedirect(self.page_of(row))
 
@@ -148,19 +152,30 @@ class CaseAdmin(PlatformAdmin):
         if not may_send(request.user, socket, template):
             shown["objection"] = _g("Your role does not allow this command on this device.")
         dark = going_dark(socket, template, request.user)
-        rendered, price = preview(device=socket, template_key=template.key, params=candidate.job.params)
+        try:
+            rendered, price = preview(device=socket, template_key=template.key, params=candidate.job.params)
+        except DevicesError as exc:
+            return shown | {"objection": str(exc)}
         minutes = rendered.params.get("minutes")
         return shown | {
             "rendered": rendered, "price": price, "dark": dark, "hidden": sum(1 for each in dark if not each.name),
             "minutes": minutes,
         }  # fmt: skip
 
+    def sees_names(self, request: HttpRequest) -> bool:
+        """Whether the reader sees every device of the own platforms, so that any may be named."""
+        grants = grants_of(request)
+        return grants.platforms(Perm.VIEW) <= grants.platforms(Perm.SEE_ALL)
+
     # --- the board ---------------------------------------------------------------------------------
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """The words of the rows on this page are found for all of them at once."""
         found = super().get_changelist_instance(request)
-        lines = {line.case.pk: line for line in case_lines(found.result_list, now=utcnow())}
+        lines = {
+            line.case.pk: line
+            for line in case_lines(found.result_list, now=utcnow(), names=self.sees_names(request))
+        }
         for row in found.result_list:
             row.line = lines[row.pk]
         return found
@@ -222,9 +237,17 @@ class GuardRefusalAdmin(PlatformAdmin):
     def to_device(self, row: GuardRefusal) -> SafeString:
         return link(reverse("admin:devices_device_change", args=[row.device_id]), row.device)
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[GuardRefusal]:
+        """Each row knows whether its reader may read the names of other devices."""
+        whole = grants_of(request).platforms(Perm.SEE_ALL)
+        named = When(
+            Condition(platform__in=whole, then=Value(True)), default=Value(False), output_field=BooleanField()
+        )
+        return super().get_queryset(request).annotate(may_name=named)
+
     @display(description=_("why not"))
     def sentence(self, row: GuardRefusal) -> str:
-        return refusal_sentence(row.guard, row.reason, row.data)
+        return refusal_sentence(row.guard, row.reason, row.data, names=row.may_name)  # type: ignore[attr-defined]
 
     @display(description=_("lifts"), ordering="lifts_at")
     def lifts(self, row: GuardRefusal) -> SafeString | str:

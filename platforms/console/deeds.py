@@ -22,6 +22,7 @@ from django.views.decorators.csrf import csrf_protect
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from platforms.errors import LastAdmin, PlatformsError, QuotaExceeded, RoleTooHigh
+from remosa.lib.lifecycle import IllegalMove
 
 
 class Refused(Exception):
@@ -83,7 +84,7 @@ class DeedsMixin:
     """Gives an admin class its deeds: a path, a button and a question each."""
 
     deeds: tuple[Deed, ...] = ()
-    refusals: tuple[type[Exception], ...] = (PlatformsError, ValidationError, Refused)
+    refusals: tuple[type[Exception], ...] = (PlatformsError, ValidationError, IllegalMove, Refused)
 
     def get_urls(self) -> list[URLPattern]:
         info = f"{self.opts.app_label}_{self.opts.model_name}"

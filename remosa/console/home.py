@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 
 from automation.models import Case, Heartbeat
 from automation.selectors import CaseLine, being_repaired, board, case_lines, needing_a_person, with_proposals
+from automation.sentences import cms_sentence
 from automation.states import LIVE
 from devices.models import Command, Device
 from devices.states import CommandState, DeviceState
@@ -185,7 +186,9 @@ def _tiles(total: Counter, commands: int) -> list[Tile]:
 def _live_cases(request: HttpRequest, *, now: datetime) -> list[CaseLine]:
     rows = board(Case.objects.visible_to(request.user).filter(state__in=LIVE))
     rows = rows.select_related("platform", "device__site", "job", "parent", "acknowledged_by")
-    return case_lines(rows[:CASES_SHOWN], now=now)
+    grants = grants_of(request)
+    names = grants.platforms(Perm.VIEW) <= grants.platforms(Perm.SEE_ALL)
+    return case_lines(rows[:CASES_SHOWN], now=now, names=names)
 
 
 # --- lights ----------------------------------------------------------------------------------------
@@ -200,17 +203,14 @@ def _lights(request: HttpRequest, grants: Grants, *, now: datetime) -> list[Ligh
     # somebody else's shared gateway is shown as "shared", without its name
     shared = Gateway.objects.filter(platform=None, is_enabled=True).exclude(pk__in=own.values("pk"))
     gateways = list(own.order_by("priority")[:20]) or list(shared.order_by("priority")[:1])
-    named = grants.is_superadmin or own.exists()
     return [
-        *(gateway_light(row, now=now, named=named) for row in gateways),
+        *(gateway_light(row, grants, now=now) for row in gateways),
         *(exporter_light(row, now=now) for row in exporters.order_by("platform", "name")[:40]),
     ]
 
 
 def exporter_light(row: Exporter, *, now: datetime) -> Light:
     """How the CMS of an exporter feels."""
-    from automation.sentences import cms_sentence
-
     url = reverse("admin:exporters_exporter_change", args=[row.pk])
     name = f"CMS {row.name}"
     if row.is_up is None or row.last_round_at is None:
@@ -226,9 +226,11 @@ def exporter_light(row: Exporter, *, now: datetime) -> Light:
     return Light(name, "green", _("answers"), row.last_success_at, url)
 
 
-def gateway_light(row: Gateway, *, now: datetime, named: bool = True) -> Light:
+def gateway_light(row: Gateway, grants: Grants, *, now: datetime) -> Light:
     """How an SMS gateway feels. Without traffic the last good sign may be old; that alone is no alarm."""
-    url = reverse("admin:sms_gateway_change", args=[row.pk]) if named else ""
+    named = grants.holds(Perm.SEE_ALL, row.platform_id)
+    may_open = grants.holds(Perm.MANAGE_PLATFORM, row.platform_id)
+    url = reverse("admin:sms_gateway_change", args=[row.pk]) if may_open else ""
     name = f"SMS {row.name}" if named else _("shared SMS gateway")
     seen = max((at for at in (row.last_ok_at, row.inbox_polled_at) if at is not None), default=None)
     failing = row.last_error_at is not None and (seen is None or row.last_error_at > seen)

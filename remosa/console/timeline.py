@@ -14,9 +14,12 @@ from automation.states import CaseState
 from devices.display import COMMAND_TONES, shown_text
 from devices.models import Command, Device, PowerLink
 from devices.states import CommandState
+from platforms.access import may
 from platforms.models import KillSwitch
+from platforms.roles import Perm
 from platforms.switches import engaged
 from remosa.lib.redact import redact
+from sms.display import reason_text
 from sms.models import InboundSms
 
 EVENT_TONES = {
@@ -66,12 +69,19 @@ def newest_first(moments: Iterable[Moment]) -> list[Moment]:
     return sorted(moments, key=lambda m: (m.at, m.order), reverse=True)[:SHOWN]
 
 
-def case_story(case: Case) -> list[Moment]:
-    """Everything that happened in a case, newest first."""
+def sees_names(user: Any, platform_id: int) -> bool:
+    """Whether this reader sees every device of the platform, so that any may be named."""
+    return may(user, Perm.SEE_ALL, platform_id)
+
+
+def case_story(case: Case, *, names: bool) -> list[Moment]:
+    """Everything that happened in a case, newest first. ``names``: whether other devices may be named."""
     refusals = {(row.guard, row.reason, row.first_at): row for row in case.refusals.all()}
     events = list(case.events.all())
     told = {event.at for event in events}
-    moments = [_event_moment(event, refusals, order=number) for number, event in enumerate(events)]
+    moments = [
+        _event_moment(event, refusals, names=names, order=number) for number, event in enumerate(events)
+    ]
     moments += [
         Moment(step.at, _state_text(step), by=step.by) for step in case.steps.all() if step.at not in told
     ]
@@ -81,14 +91,14 @@ def case_story(case: Case) -> list[Moment]:
     return newest_first(moments)
 
 
-def _event_moment(event: Any, refusals: dict[Any, GuardRefusal], *, order: int = 0) -> Moment:
+def _event_moment(event: Any, refusals: dict[Any, GuardRefusal], *, names: bool, order: int = 0) -> Moment:
     detail = ""
     if event.kind == "refused":
         row = refusals.get((event.data.get("guard"), event.data.get("reason"), event.at))
         detail = _refusal_detail(row) if row is not None else ""
     return Moment(
         event.at,
-        event_sentence(event.kind, event.data),
+        event_sentence(event.kind, event.data, names=names),
         EVENT_TONES.get(event.kind, "grey"),
         detail,
         event.by,
@@ -153,7 +163,7 @@ def _sms_text(event: Any) -> str:
         "expired": _("The SMS was too late and was dropped."),
     }
     text = sayings.get(event.to_state, plain(event.to_state))
-    return f"{text} ({redact(event.why)})" if event.why else text
+    return f"{text} ({reason_text(event.why)})" if event.why else text
 
 
 def _inbound_moment(row: InboundSms, prefix: str = "") -> Moment:
@@ -196,7 +206,7 @@ def device_page(device: Device, user: Any, *, now: datetime) -> DevicePage:
         cases=cases,
         commands=recent,
         refusals=list(GuardRefusal.objects.visible_to(user).filter(device=device).select_related("job")[:5]),
-        story=_device_story(device, cases, recent),
+        story=_device_story(device, cases, recent, names=sees_names(user, device.platform_id)),
         stop=stops.first(),
     )
 
@@ -211,11 +221,11 @@ def _neighbours(power: PowerLink | None, device: Device, mine: Any) -> tuple[lis
     return seen, len(ids) - len(seen)
 
 
-def _device_story(device: Device, cases: list[Case], commands: list[Command]) -> list[Moment]:
+def _device_story(device: Device, cases: list[Case], commands: list[Command], *, names: bool) -> list[Moment]:
     """The last events of a device as sentences: its newest case, its commands, what it said by SMS."""
     moments: list[Moment] = []
     for case in cases[:2]:
-        moments += [_event_moment(event, {}) for event in case.events.order_by("-at")[:6]]
+        moments += [_event_moment(event, {}, names=names) for event in case.events.order_by("-at")[:6]]
     for command in commands:
         moments += _command_moments(command, device.pk)
     unasked = device.inbound_sms.filter(command=None).order_by("-received_at")[:3]
@@ -223,11 +233,12 @@ def _device_story(device: Device, cases: list[Case], commands: list[Command]) ->
     return newest_first(moments)[:8]
 
 
-def refusal_lines(rows: Iterable[GuardRefusal]) -> list[dict[str, Any]]:
-    """Why-not lines for people."""
+def refusal_lines(rows: Iterable[GuardRefusal], user: Any) -> list[dict[str, Any]]:
+    """Why-not lines for ``user``."""
+    lines = list(rows)
+    names = bool(lines) and sees_names(user, lines[0].platform_id)
     return [
-        {"row": row, "text": refusal_sentence(row.guard, row.reason, row.data), "job": row.job}
-        for row in rows
+        {"row": row, "text": refusal_sentence(row.guard, row.reason, row.data, names=names)} for row in lines
     ]
 
 

@@ -21,6 +21,7 @@ from platforms.console import display
 from remosa.console import timeline
 from remosa.lib.clock import utcnow
 from remosa.lib.redact import redact
+from sms.display import reason_text
 
 register = template.Library()
 
@@ -85,10 +86,11 @@ def why_unknown(reason: str) -> str:
     return cms_sentence(reason) if reason else ""
 
 
-@register.simple_tag
-def case_story(case: Case) -> list[timeline.Moment]:
-    """The timeline of a case."""
-    return timeline.case_story(case)
+@register.simple_tag(takes_context=True)
+def case_story(context: dict[str, Any], case: Case) -> list[timeline.Moment]:
+    """The timeline of a case, as its reader may read it."""
+    names = timeline.sees_names(context["request"].user, case.platform_id)
+    return timeline.case_story(case, names=names)
 
 
 @register.simple_tag
@@ -109,16 +111,22 @@ def device_page(context: dict[str, Any], device: Device) -> timeline.DevicePage:
     return timeline.device_page(device, context["request"].user, now=utcnow())
 
 
-@register.simple_tag
-def refusal_lines(rows: Any) -> list[dict[str, Any]]:
-    """Why-not lines as sentences."""
-    return timeline.refusal_lines(rows)
+@register.simple_tag(takes_context=True)
+def refusal_lines(context: dict[str, Any], rows: Any) -> list[dict[str, Any]]:
+    """Why-not lines as sentences, as their reader may read them."""
+    return timeline.refusal_lines(rows, context["request"].user)
 
 
 @register.simple_tag
 def sms_text(command: Command) -> str:
     """The text of a command's SMS, passwords and numbers hidden."""
     return redact(shown_text(command))
+
+
+@register.filter
+def sms_reason(reason: str) -> str:
+    """Why an SMS is where it is."""
+    return reason_text(reason) if reason else ""
 
 
 @register.filter

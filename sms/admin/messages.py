@@ -21,6 +21,7 @@ from platforms.console.display import DASH, ago, link, moment, pill
 from platforms.roles import Perm
 from remosa.lib.clock import utcnow
 from remosa.lib.redact import mask_msisdn, redact
+from sms.display import reason_text
 from sms.errors import SmsError
 from sms.models import InboundSms, SmsMessage
 from sms.services import cancel, ignore
@@ -150,18 +151,18 @@ class SmsMessageAdmin(PlatformAdmin):
 
     @display(description=_("reason"))
     def why(self, row: SmsMessage) -> str:
-        return redact(row.reason) or DASH
+        return reason_text(row.reason) if row.reason else DASH
 
 
 @admin.register(InboundSms)
 class InboundSmsAdmin(PlatformAdmin):
-    list_display = ("text", "state_now", "received", "from_whom", "answered", "platform", "reason")
+    list_display = ("text", "state_now", "received", "from_whom", "answered", "platform", "why")
     list_filter = ("state", "platform")
     list_select_related = ("device", "platform", "command__template__model")
     search_fields = ("body", "sender", "device__name")
     search_help_text = _("text, number or device")
     date_hierarchy = "received_at"
-    fields = ("state_now", "platform", "from_whom", "text", "answered", "received_at", "sent_at", "reason")
+    fields = ("state_now", "platform", "from_whom", "text", "answered", "received_at", "sent_at", "why")
     deeds = (
         Deed(
             "set_aside", _("Set aside"), Perm.CONTROL, icon="inventory_2",
@@ -201,3 +202,7 @@ class InboundSmsAdmin(PlatformAdmin):
         if row.command is None:
             return DASH
         return link(reverse("admin:devices_command_change", args=[row.command_id]), row.command.template.name)
+
+    @display(description=_("reason"))
+    def why(self, row: InboundSms) -> str:
+        return reason_text(row.reason) if row.reason else DASH

@@ -77,6 +77,16 @@
     showAges();
   });
 
+  // the session has ended, or another page came instead: open the page anew, which leads to the sign-in
+  document.addEventListener("htmx:beforeSwap", function (event) {
+    var target = event.detail.target;
+    if (!target || !target.hasAttribute("data-live")) return;
+    if (event.detail.xhr.responseText.indexOf("data-server-now") === -1) {
+      event.detail.shouldSwap = false;
+      window.location.reload();
+    }
+  });
+
   // the connection to REMOSA itself is lost: what is shown is old, and says so
   function markLive(isLive) {
     document.querySelectorAll("[data-live]").forEach(function (item) {

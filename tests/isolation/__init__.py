@@ -1,0 +1,1 @@
+"""What the isolation sweep is made of: two worlds, every route, every caller."""

@@ -1,0 +1,157 @@
+"""What is sent: a body for each action of the API that takes one, and the forms of the console as they stand.
+
+``Ref(Device)`` is replaced by a number: the caller's own row, a foreign one, or one that never was.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from typing import Any
+
+from django.db import models
+
+from devices.models import Device, PowerLink, Site
+from exporters.models import Exporter
+from platforms.models import Platform, User
+from tests.isolation.world import World
+
+
+@dataclass(frozen=True)
+class Ref:
+    """A row of ``model`` of whichever world is asked for; ``many`` wraps it in a list."""
+
+    model: type[models.Model]
+    many: bool = False
+    through: str = ""  # this attribute of the row instead of the row itself
+
+
+SOCKET = Ref(PowerLink, through="socket_id")
+COMMAND = {"device": SOCKET, "template": "status", "params": {}, "target": Ref(Device)}
+
+# {view: {action: body}}; actions that read no body say so with {}
+BODIES: dict[str, dict[str, dict[str, Any]]] = {
+    "PlatformsView": {
+        "create": {"name": "zqnew"},
+        "update": {"name": "zqnew", "time_zone": "Europe/Moscow"},
+    },
+    "MembersView": {
+        "create": {"platform": Ref(Platform), "user": Ref(User), "role": "viewer"},
+        "update": {"platform": Ref(Platform), "user": Ref(User), "role": "viewer"},
+    },
+    "SitesView": {
+        "create": {"platform": Ref(Platform), "name": "new"},
+        "update": {"platform": Ref(Platform), "name": "new"},
+    },
+    "DevicesView": {
+        "create": {"platform": Ref(Platform), "site": Ref(Site), "name": "new", "mac": "02:55:00:00:00:01"},
+        "update": {"platform": Ref(Platform), "site": Ref(Site), "name": "new"},
+    },
+    "PowerLinksView": {"create": {"device": Ref(Device), "socket": SOCKET, "line": 1}},
+    "CommandsView": {"create": COMMAND, "preview": COMMAND, "cancel": {"reason": "x"}},
+    "GatewaysView": {
+        "create": {"platform": Ref(Platform), "name": "new", "kind": "console"},
+        "update": {"platform": Ref(Platform), "name": "new"},
+    },
+    "ExportersView": {
+        "create": {"platform": Ref(Platform), "name": "new", "kind": "cubic", "base_url": "https://cms.example.org"},
+        "update": {"platform": Ref(Platform), "name": "new", "base_url": "https://cms.example.org"},
+        "poll": {},
+    },
+    "ExporterMacsView": {
+        "add": {"exporter": Ref(Exporter), "macs": ["02:66:00:00:00:01"]},
+        "remove": {"exporter": Ref(Exporter), "macs": ["02:66:00:00:00:01"]},
+    },
+    "JobsView": {
+        "create": {
+            "platform": Ref(Platform), "name": "new", "exporter": Ref(Exporter), "site": Ref(Site),
+            "devices": Ref(Device, many=True),
+        },
+        "update": {
+            "platform": Ref(Platform), "name": "new", "exporter": Ref(Exporter), "site": Ref(Site),
+            "devices": Ref(Device, many=True),
+        },
+    },
+    "CasesView": {"acknowledge": {}, "repair": {}, "cancel": {"reason": "x"}},
+    "TokensView": {"create": {"name": "new", "platform": Ref(Platform), "scopes": ["edge"]}},
+}  # fmt: skip
+BODILESS = {"list", "retrieve", "destroy", "targets"}
+
+
+def body_of(view: str, action: str) -> dict[str, Any] | None:
+    """The template of a body; None when the table has none."""
+    return BODIES.get(view, {}).get("update" if action == "partial_update" else action)
+
+
+def filled(template: Mapping[str, Any], home: World, replaced: Mapping[str, Any] = {}) -> dict[str, Any]:
+    """The body with the caller's own rows, except for ``replaced`` fields."""
+    body = {}
+    for name, value in template.items():
+        if isinstance(value, Ref):
+            number = replaced[name] if name in replaced else number_of(value, home)
+            body[name] = [number] if value.many else number
+        else:
+            body[name] = value
+    return body
+
+
+def number_of(ref: Ref, world: World) -> Any:
+    """The number of this world's row."""
+    row = world.row(ref.model)
+    number = getattr(row, ref.through) if ref.through else row.pk
+    return number if isinstance(number, int) else str(number)
+
+
+# --- forms of the console --------------------------------------------------------------------------
+
+
+class _Form(HTMLParser):
+    """Collects what a browser would send back of the page's fields."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values: dict[str, list[str]] = {}
+        self.keys: list[str] = []  # names of selects
+        self._select = self._area = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = {name: value or "" for name, value in attrs}
+        name = found.get("name", "")
+        if tag == "input" and name and found.get("type") not in ("submit", "button", "file"):
+            if found.get("type") not in ("checkbox", "radio") or "checked" in found:
+                self.values.setdefault(name, []).append(found.get("value", "on"))
+        elif tag == "select" and name:
+            self._select = name
+            self.keys.append(name)
+            self.values.setdefault(name, [])
+        elif tag == "option" and self._select and "selected" in found:
+            self.values[self._select].append(found.get("value", ""))
+        elif tag == "textarea" and name:
+            self._area = name
+            self.values.setdefault(name, [""])
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "select":
+            self._select = ""
+        elif tag == "textarea":
+            self._area = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._area:
+            self.values[self._area][0] += data
+
+
+def form_of(page: str) -> tuple[dict[str, list[str]], list[str]]:
+    """(fields as a browser would send them, names of the choices among them) of a page."""
+    form = _Form()
+    form.feed(page)
+    values = {name: value for name, value in form.values.items() if not name.startswith("_")}
+    return values, form.keys
+
+
+def with_choice(values: Mapping[str, list[str]], name: str, number: str) -> Iterator[tuple[str, str]]:
+    """The form's pairs, with ``number`` chosen in ``name``."""
+    for key, several in values.items():
+        if key == name:
+            yield key, number
+        else:
+            yield from ((key, value) for value in several)
