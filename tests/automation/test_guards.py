@@ -213,7 +213,7 @@ def test_dark_by_a_command_of_somebody_else_is_no_evidence(scene: Scene) -> None
 @pytest.mark.databases
 def test_a_target_that_was_never_polled_does_not_hide_the_interval(scene: Scene) -> None:
     """Where NULL sorts first is the database's choice, not ours."""
-    slow = Exporter.objects.create(platform=scene.platform, name="slow", kind="cubic", interval_s=3600, base_url="http://x/",
+    slow = Exporter.objects.create(platform=scene.platform, name="slow", kind="cubic", interval_s=3600, base_url="http://x/",  # noqa: E501
                                    is_enabled=False)  # fmt: skip
     ExporterTarget.objects.create(exporter=slow, device=scene.player, external_id="zz")
 
@@ -420,7 +420,7 @@ def test_the_pause_is_kept_and_says_when_it_ends(scene: Scene) -> None:
     assert scene.said() is None
 
 
-@pytest.mark.parametrize("state", ["sent", "delivered", "replied", "verified", "unverified", "unknown", "needs_operator",
+@pytest.mark.parametrize("state", ["sent", "delivered", "replied", "verified", "unverified", "unknown", "needs_operator",  # noqa: E501
                                    "closed_by_operator"])  # fmt: skip
 def test_whatever_may_have_acted_starts_the_pause(scene: Scene, state: str) -> None:
     other = make_socket(scene.platform)
@@ -448,7 +448,7 @@ def test_an_action_without_a_time_of_sending_counts_from_its_last_step(scene: Sc
 
 
 def test_a_device_that_needs_it_so_often_needs_a_person(scene: Scene) -> None:
-    oldest = [scene.acted(60 * hours) for hours in (20, 10, 2)][0]
+    oldest, *_later = [scene.acted(60 * hours) for hours in (20, 10, 2)]
     oldest.refresh_from_db()
 
     found = scene.refusal()
@@ -459,7 +459,7 @@ def test_a_device_that_needs_it_so_often_needs_a_person(scene: Scene) -> None:
 
 
 def test_six_in_a_week_are_too_many(scene: Scene) -> None:
-    oldest = [scene.acted(60 * 24 * days) for days in (6.9, 5, 4, 3, 2.5, 2)][0]
+    oldest, *_later = [scene.acted(60 * 24 * days) for days in (6.9, 5, 4, 3, 2.5, 2)]
     oldest.refresh_from_db()
 
     found = scene.refusal()

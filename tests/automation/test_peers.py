@@ -163,7 +163,7 @@ def test_another_platform_on_the_same_cms_shows_neither_its_name_nor_its_number(
 
 
 def test_sites_of_the_same_name_on_two_platforms_are_two() -> None:
-    mine, theirs = up(World(players=4, per_site=4)), up(World(players=4, per_site=4))
+    mine, theirs = up(World(players=4, per_site=4)), up(World(players=4, per_site=4, base_url=CMS))
     make_site(theirs.platform, "twin")
     fall(theirs, *theirs.players)
     fall(mine, mine.players[0])
