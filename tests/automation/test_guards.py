@@ -213,7 +213,7 @@ def test_dark_by_a_command_of_somebody_else_is_no_evidence(scene: Scene) -> None
 @pytest.mark.databases
 def test_a_target_that_was_never_polled_does_not_hide_the_interval(scene: Scene) -> None:
     """Where NULL sorts first is the database's choice, not ours."""
-    slow = Exporter.objects.create(platform=scene.platform, name="slow", kind="cubic", interval_s=3600, base_url="http://x/",  # noqa: E501
+    slow = Exporter.objects.create(platform=scene.platform, name="slow", kind="cubic", interval_s=3600, base_url="http://x/",
                                    is_enabled=False)  # fmt: skip
     ExporterTarget.objects.create(exporter=slow, device=scene.player, external_id="zz")
 

@@ -37,6 +37,7 @@ from tests.factories import (
 NOW = datetime.now(UTC).replace(microsecond=0)
 NORTH_NUMBERS = 777_000_000
 MISSING_NUMBERS = 777_900_000  # as long as north's, and never used
+MADE_NUMBERS = 778_000_000  # of what the sweep itself makes
 KEY_MARK = "zqkey"
 
 # Texts that are words of a closed list or have a shape of their own: marked by other means, or not at all.
@@ -84,6 +85,7 @@ def build_two() -> tuple[World, World]:
     _start_numbers_at(NORTH_NUMBERS)
     north = build("zqnorth", mac="02:ab:cd:00:00", number="+7999777")
     _fill_the_rest_of_the_registry(north)
+    _start_numbers_at(MADE_NUMBERS)
     return south, north
 
 
@@ -291,7 +293,8 @@ def _stamp(row: models.Model, mark: str) -> None:
         if getattr(column, "is_secret", False):
             continue
         if isinstance(column, models.JSONField):
-            values[column.name] = {"hall": mark, "name": mark, "players": [mark]}
+            is_plain = column.name == "labels"
+            values[column.name] = {"hall": mark} if is_plain else {"hall": mark, "name": mark, "players": [mark]}
         elif isinstance(column, models.CharField | models.TextField) and not isinstance(
             column, models.URLField
         ):
