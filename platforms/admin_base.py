@@ -500,6 +500,11 @@ class SuperadminAdmin(SafePages):
     readable = True
     addable = changeable = deletable = True
 
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet:
+        """For anybody else there are no rows at all, so that a number that exists looks like one that does not."""
+        rows = super().get_queryset(request)
+        return rows if self.has_module_permission(request) else rows.none()
+
     def has_module_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.is_active and request.user.is_superuser)
 

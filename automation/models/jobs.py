@@ -139,7 +139,9 @@ class Job(models.Model):
             other = getattr(self, field)
             if other is not None and other.platform_id != self.platform_id:
                 raise ValidationError({field: _("This belongs to another platform.")})
-        if not isinstance(self.labels, dict):
+        if not isinstance(self.labels, dict) or not all(
+            isinstance(value, str) for value in self.labels.values()
+        ):
             raise ValidationError({"labels": _('Write an object such as {"hall": "A"}.')})
         templates = list(CommandTemplate.objects.filter(key=self.template_key))
         if not any(template.is_repair for template in templates):

@@ -294,7 +294,9 @@ def _stamp(row: models.Model, mark: str) -> None:
             continue
         if isinstance(column, models.JSONField):
             is_plain = column.name == "labels"
-            values[column.name] = {"hall": mark} if is_plain else {"hall": mark, "name": mark, "players": [mark]}
+            values[column.name] = (
+                {"hall": mark} if is_plain else {"hall": mark, "name": mark, "players": [mark]}
+            )
         elif isinstance(column, models.CharField | models.TextField) and not isinstance(
             column, models.URLField
         ):
