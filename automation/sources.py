@@ -6,7 +6,9 @@ A reading says ``breach`` True or False only when a healthy source said so; else
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from django.db.models import TextField
 from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Cast
 
 from automation import prometheus
 from automation.conditions import holds
@@ -28,9 +30,10 @@ def devices_of(job: Job) -> PlatformQuerySet:
     if job.site_id:
         rows = rows.filter(site=job.site_id)
     for number, (key, value) in enumerate(sorted(job.labels.items())):
-        rows = rows.annotate(**{f"label{number}": KeyTextTransform(key, "labels")}).filter(
-            **{f"label{number}": str(value)}
-        )
+        label = Cast(
+            KeyTextTransform(key, "labels"), TextField()
+        )  # text: else SQLite reads the value as JSON
+        rows = rows.annotate(**{f"label{number}": label}).filter(**{f"label{number}": str(value)})
     named = job.devices.values_list("pk", flat=True)
     if job.pk and named.exists():
         rows = rows.filter(pk__in=named)
