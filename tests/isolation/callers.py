@@ -67,7 +67,7 @@ def _steady(headers: str) -> str:
 
 def _blanked(text: str, asked: tuple[str, ...]) -> str:
     text = _CLOCK.sub("NOW", _CSRF.sub(r"\1", text))
-    for number in asked:
+    for number in sorted(asked, key=len, reverse=True):
         text = (
             text.replace(number, "N")
             .replace(number.replace("-", "_2D"), "N")
