@@ -13,7 +13,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Case, DateTimeField, F, Q, Value, When
 
 from devices.models import Command, Device
 from devices.replies import ReplyRule, ReplyVerdict, load_rules, read_reply
@@ -61,8 +61,15 @@ def _times(command: Command, *, sent_at: datetime) -> dict[str, Any]:
 
 
 def _missing_times(command: Command, *, at: datetime) -> dict[str, Any]:
-    """A report or a reply proves that the command has left, ``at`` the latest."""
-    return _times(command, sent_at=at) if command.sent_at is None else {}
+    """A report or a reply proves that the command has left, ``at`` the latest.
+
+    Whether that is news is decided by the UPDATE itself: of two messages of one moment, each would
+    have read that nothing is known yet.
+    """
+    return {
+        column: Case(When(sent_at=None, then=Value(value)), default=F(column), output_field=DateTimeField())
+        for column, value in _times(command, sent_at=at).items()
+    }
 
 
 def record_failed(command_id: uuid.UUID, *, at: datetime, reason: str) -> bool:
