@@ -61,16 +61,19 @@ def query_vector(promql: str, *, at: datetime) -> list[Sample]:
     """
     series = _ask(promql, at=at)
     scraped: dict[tuple[tuple[str, str], ...], float] = {}
-    if isinstance(promql_parser.parse(promql), promql_parser.VectorSelector):
-        scraped = {_key(row.metric): float(row.value[1]) for row in _ask(f"timestamp({promql}\n)", at=at)}
-    return [
-        Sample(
-            labels=row.metric,
-            value=float(row.value[1]),
-            at=datetime.fromtimestamp(scraped.get(_key(row.metric), row.value[0]), tz=UTC),
-        )
-        for row in series
-    ]
+    try:
+        if isinstance(promql_parser.parse(promql), promql_parser.VectorSelector):
+            scraped = {_key(row.metric): float(row.value[1]) for row in _ask(f"timestamp({promql}\n)", at=at)}
+        return [
+            Sample(
+                labels=row.metric,
+                value=float(row.value[1]),
+                at=datetime.fromtimestamp(scraped.get(_key(row.metric), row.value[0]), tz=UTC),
+            )
+            for row in series
+        ]
+    except (ValueError, OverflowError, OSError) as exc:  # a number or a time that is none
+        raise PrometheusUnavailable(f"Prometheus: not the expected answer: {exc}") from exc
 
 
 def _key(labels: dict[str, str]) -> tuple[tuple[str, str], ...]:

@@ -20,7 +20,7 @@ from automation.models import Case, GuardRefusal
 from automation.selectors import being_repaired, board, case_lines, needing_a_person
 from automation.sentences import evidence_lines, refusal_sentence
 from automation.services.cases import acknowledge, cancel_case, repair_now
-from automation.states import LIVE, CaseState
+from automation.states import LIVE, CaseState, Mode
 from devices.admin.send import going_dark
 from devices.errors import DevicesError
 from devices.services import may_send, preview
@@ -100,6 +100,7 @@ class CaseAdmin(PlatformAdmin):
         children = row.children.visible_to(request.user).select_related("device").order_by("title")
         return {
             "line": line, "children": children, "evidence": evidence_lines(row.evidence),
+            "mode": Mode(row.mode).label if row.mode else "",
             "several": self.sees_several(request),
             "may_see_job": grants_of(request).holds(Perm.SEE_ALL, row.platform_id),
         }  # fmt: skip
