@@ -348,6 +348,10 @@ COMMAND_TTL_S = env.float(
     "COMMAND_TTL_S", default=300.0
 )  # an automatic command older than this is never sent
 COMMAND_REPLY_WAIT_S = env.float("COMMAND_REPLY_WAIT_S", default=300.0)
+RESTORE_RETRY_S = env.float("RESTORE_RETRY_S", default=180.0)  # between two ON of an output that must be on
+DARK_WATCH_S = env.float(
+    "DARK_WATCH_S", default=3600.0
+)  # an output that a person left off is asked about then
 SMS_VALIDITY_S = env.int("SMS_VALIDITY_S", default=300)
 # what a destructive inbox read returned lies here until it is in the database: keep it on a disk that stays
 SMS_SPOOL_DIR = env.str("SMS_SPOOL_DIR", default=str(BASE_DIR / "var" / "spool" / "sms"))
