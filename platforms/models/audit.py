@@ -27,17 +27,17 @@ class AuditEvent(models.Model):
     PLATFORM_PATH = "platform"
     OWNER_PATHS = ()
 
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    id = models.UUIDField(_("line"), primary_key=True, default=uuid.uuid4, editable=False)
     at = models.DateTimeField(_("time"))
     platform = models.ForeignKey(
         Platform, models.PROTECT, null=True, related_name="audit_events", verbose_name=_("platform")
     )
     actor_kind = models.CharField(_("who (kind)"), max_length=16, choices=ActorKind.choices)
-    actor_id = models.CharField(max_length=64, blank=True)
+    actor_id = models.CharField(_("who (number)"), max_length=64, blank=True)
     actor_label = models.CharField(_("who"), max_length=200)
     verb = models.CharField(_("what"), max_length=64)
     target_type = models.CharField(_("kind of object"), max_length=64, blank=True)
-    target_id = models.CharField(max_length=64, blank=True)
+    target_id = models.CharField(_("object (number)"), max_length=64, blank=True)
     target_label = models.CharField(_("object"), max_length=300, blank=True)
     before = models.JSONField(_("before"), null=True)
     after = models.JSONField(_("after"), null=True)
@@ -48,7 +48,7 @@ class AuditEvent(models.Model):
     signature = models.CharField(max_length=80, blank=True, editable=False)
     seal_number = models.BigIntegerField(_("number"), null=True, editable=False)
     seal_previous = models.CharField(max_length=80, blank=True, editable=False)
-    seal = models.CharField(max_length=80, blank=True, editable=False)
+    seal = models.CharField(_("seal"), max_length=80, blank=True, editable=False)
     sealed_at = models.DateTimeField(_("sealed"), null=True, editable=False)
 
     objects = PlatformQuerySet.as_manager()

@@ -423,6 +423,7 @@ def test_no_column_of_a_sealed_line_can_be_written(sealed: Platform, column: str
 
 
 @pytest.mark.skipif("connection.vendor != 'postgresql'", reason="only PostgreSQL truncates")
+@pytest.mark.django_db(transaction=True)  # within one, PostgreSQL refuses for a reason of its own
 def test_the_database_refuses_to_truncate(sealed: Platform) -> None:
     def truncate() -> None:
         with connection.cursor() as cursor:
