@@ -47,6 +47,13 @@ FIELD_ENCRYPTION_KEYS = [
     for key in required_in_production("FIELD_ENCRYPTION_KEYS", development=DEVELOPMENT_FIELD_KEY).split(",")
     if key.strip()
 ]
+AUDIT_KEYS = [  # the first signs the audit, the others only verify: see docs/operations.md before you change it
+    key.strip()
+    for key in required_in_production("AUDIT_KEYS", development=DEVELOPMENT_ONLY).split(",")
+    if key.strip()
+]
+# where the audit's heads are exported to; copy it to another machine
+AUDIT_HEADS_FILE = env.str("AUDIT_HEADS_FILE", default=str(BASE_DIR / "var" / "audit-heads.jsonl"))
 PUBLIC_URL = env.str("PUBLIC_URL", default="http://127.0.0.1:8000").rstrip("/")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost"])
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
