@@ -182,7 +182,7 @@ def _restore(story: Situation, *, safe_at: datetime, pace: Pace, now: datetime) 
     last_on_at = on.left_at if on is not None else None
     believed = on.replied_at if on is not None and on.confirmed else None
     if on is None and story.way is Way.ARMED:
-        believed = story.off.left_at if story.off else None  # the socket has promised it
+        believed = _back_at(story, pace)  # the socket has promised it
     if believed is not None and not _says_off(story, since=believed):
         if now < safe_at:
             return Step(Act.WAIT, at=safe_at)

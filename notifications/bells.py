@@ -3,6 +3,7 @@
 from typing import Any
 
 from automation.signals import case_told
+from devices.signals import device_event_recorded
 
 
 def on_case_told(sender: Any, *, case_id: Any, kind: str, **kwargs: Any) -> None:
@@ -11,6 +12,13 @@ def on_case_told(sender: Any, *, case_id: Any, kind: str, **kwargs: Any) -> None
     notify_of_case(case_id, kind=kind)
 
 
+def on_device_event(sender: Any, *, event_id: int, **kwargs: Any) -> None:
+    from notifications.services import notify_of_event  # models are not ready when bells are connected
+
+    notify_of_event(event_id)
+
+
 def connect() -> None:
     """Called once, when the apps are ready."""
+    device_event_recorded.connect(on_device_event, dispatch_uid="notifications.device_event")
     case_told.connect(on_case_told, dispatch_uid="notifications.case_told")

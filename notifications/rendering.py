@@ -6,12 +6,15 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from automation.sentences import why_sentence
+from devices.sentences import event_sentence
 from notifications.ports import Text
 
 
 def sentence(kind: str, data: Mapping[str, Any]) -> str:
     """What the notice ``kind`` about ``data`` says, in one line."""
     title = {"title": str(data.get("title", ""))}
+    if "event" in data:
+        return f"{data.get('title', '')}: {event_sentence(kind, data['event'])}"
     if kind == "verified":
         return _("%(title)s: back and stable") % title
     if kind == "suggested":
@@ -21,6 +24,8 @@ def sentence(kind: str, data: Mapping[str, Any]) -> str:
 
 def details(kind: str, data: Mapping[str, Any]) -> str:
     """What the reader should know or do."""
+    if "event" in data:
+        return _("The page of the device shows what was tried.")
     if kind == "verified":
         return _("The case is closed.")
     if kind == "suggested":

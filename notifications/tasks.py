@@ -1,8 +1,10 @@
 """What django-q2 runs for notifications."""
 
-from notifications.services import deliver_due
+from notifications.services import deliver_due, notify_of_missed_events
+from remosa.lib.clock import utcnow
 
 
 def deliver() -> None:
     """Send what is due; also run by the minute sweep."""
+    notify_of_missed_events(now=utcnow())
     deliver_due()

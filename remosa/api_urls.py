@@ -13,7 +13,15 @@ from rest_framework.views import APIView
 from rest_framework_simplejwt.views import TokenObtainPairView, TokenRefreshView
 
 from automation.api import CasesView, JobsView
-from devices.api import CommandsView, CommandTemplatesView, DevicesView, PowerLinksView, SitesView
+from devices.api import (
+    CommandsView,
+    CommandTemplatesView,
+    DeviceEventsView,
+    DevicesView,
+    PowerLinksView,
+    RestorationsView,
+    SitesView,
+)
 from exporters.api import ExporterMacsView, ExportersView
 from platforms.api.permissions import SignedIn
 from platforms.api.views import AuditView, MembersView, PlatformsView, TokensView
@@ -60,6 +68,8 @@ router.register("devices", DevicesView, basename="device")
 router.register("device-links", PowerLinksView, basename="device-link")
 router.register("command-templates", CommandTemplatesView, basename="command-template")
 router.register("commands", CommandsView, basename="command")
+router.register("device-events", DeviceEventsView, basename="device-event")
+router.register("restorations", RestorationsView, basename="restoration")
 router.register("gateways", GatewaysView, basename="gateway")
 router.register(
     "sms/inbound", InboundSmsView, basename="sms-inbound"

@@ -112,6 +112,13 @@ UNFOLD: dict[str, Any] = {
                     ),
                     item(_("Sites"), "location_on", "devices_site_changelist", "sites"),
                     item(_("Commands"), "send_to_mobile", "devices_command_changelist", "commands"),
+                    item(_("Power to be restored"), "power", "devices_restoration_changelist", "commands"),
+                    item(
+                        _("Events of devices"),
+                        "notifications_active",
+                        "devices_deviceevent_changelist",
+                        "commands",
+                    ),
                 ],
             },
             {

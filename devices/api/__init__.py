@@ -1,6 +1,15 @@
 """REST resources of ``devices``: what is out there, and what was asked of it."""
 
 from devices.api.commands import CommandsView, CommandTemplatesView
+from devices.api.happenings import DeviceEventsView, RestorationsView
 from devices.api.inventory import DevicesView, PowerLinksView, SitesView
 
-__all__ = ["CommandTemplatesView", "CommandsView", "DevicesView", "PowerLinksView", "SitesView"]
+__all__ = [
+    "CommandTemplatesView",
+    "CommandsView",
+    "DeviceEventsView",
+    "DevicesView",
+    "PowerLinksView",
+    "RestorationsView",
+    "SitesView",
+]

@@ -138,6 +138,16 @@ def see_to(restoration_id: uuid.UUID, *, now: datetime) -> bool:
     return done
 
 
+def see_to_now(row: Restoration, *, by: Any, now: datetime) -> bool:
+    """A person does not want to wait for the next try."""
+    with transaction.atomic():
+        audit.record(
+            actor=audit.person(by), verb="restoration.tried", target=row, platform=row.platform,
+            cause_id=row.cause_id, at=now,
+        )  # fmt: skip
+        return _send(row, Step(Act.ON), now=now)
+
+
 def due_stories(*, now: datetime, limit: int) -> list[uuid.UUID]:
     """The stories that want to be looked at."""
     rows = Restoration.objects.filter(state__in=LIVE, next_at__lte=now).order_by("next_at")

@@ -1,13 +1,14 @@
 """Whatever the radio does to the SMS, no output stays dark that should be on, and the operator knows each that is."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from devices.models import Command, DeviceEvent, Restoration
 from devices.services import outcomes
-from tests.devices.socket_world import SocketWorld
+from tests.devices.socket_world import TROUBLE, SocketWorld
 
 FIGURE = Callable[[str, str], None]
 
@@ -30,9 +31,9 @@ def live_through(world: SocketWorld, *, commands: int) -> int:
 
 @pytest.mark.timeout(7200)
 def test_no_output_is_left_dark(settings: Any, db: None, figure: FIGURE, is_soak: bool) -> None:
-    world = SocketWorld(settings, sockets=100 if is_soak else 30)
+    world = SocketWorld(settings, sockets=100 if is_soak else 24)
 
-    unknown = live_through(world, commands=5000 if is_soak else 200)
+    unknown = live_through(world, commands=5000 if is_soak else 120)
     world.settle()
 
     dark = list(world.dark())
@@ -51,7 +52,9 @@ def test_the_world_would_leave_outputs_dark_if_nobody_restored_them(
     settings: Any, db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The control: the same radio, an OFF followed by one ON, and nobody who looks after it."""
-    world = SocketWorld(settings, sockets=12, models=("D210", "D410"))
+    world = SocketWorld(
+        settings, sockets=12, models=("D210", "D410"), faults=replace(TROUBLE, sms_loss_ratio=0.5)
+    )
     monkeypatch.setattr(outcomes, "due_stories", lambda **_kwargs: [])
     for socket in world.sockets:
         key = "power_off" if socket.model.code == "D210" else "power_off_line1"
