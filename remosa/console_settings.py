@@ -159,6 +159,9 @@ UNFOLD: dict[str, Any] = {
                     item(_("Device models"), "memory", "devices_devicemodel_changelist", "operator"),
                     item(_("Command templates"), "sms", "devices_commandtemplate_changelist", "operator"),
                     item(
+                        _("Versions of models"), "history", "devices_catalogueversion_changelist", "operator"
+                    ),
+                    item(
                         _("Prometheus"),
                         "monitoring",
                         "automation_prometheusconnection_changelist",
