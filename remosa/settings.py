@@ -140,8 +140,9 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA busy_timeout=20000;"
         ),
     )
-    # tests use threads, so a file; and its own for each run
-    DATABASES["default"]["TEST"] = {"NAME": BASE_DIR / "var" / f"test-{os.getpid()}.sqlite3"}
+    # tests use threads, so a file; and its own for each run. TEST_RUN=dev with pytest's --reuse-db keeps it.
+    test_run = os.environ.get("TEST_RUN", os.getpid())
+    DATABASES["default"]["TEST"] = {"NAME": BASE_DIR / "var" / f"test-{test_run}.sqlite3"}
 else:
     DATABASES["default"].update(CONN_MAX_AGE=60, CONN_HEALTH_CHECKS=True)
 
