@@ -21,6 +21,16 @@ from platforms.roles import Perm
 from platforms.services import create_platform
 from remosa.lib.clock import utcnow
 
+SUPERADMIN_ONLY = (
+    "name",
+    "is_active",
+    "device_limit",
+    "sms_limit",
+    "sms_price_out",
+    "sms_price_in",
+    "currency",
+)
+
 
 class MemberInline(PlatformInline):
     """Roles of the people of this platform. New people are added on the page “Members”."""
@@ -69,7 +79,14 @@ class PlatformPage(PlatformAdmin):
         (
             _("Limits"),
             {
-                "fields": ("device_limit", "sms_limit", "sms_people_share_ratio"),
+                "fields": (
+                    "device_limit",
+                    "sms_limit",
+                    "sms_people_share_ratio",
+                    "sms_price_out",
+                    "sms_price_in",
+                    "currency",
+                ),
                 "description": _(
                     "The operator of REMOSA sets the limits; the share kept for people is yours to set."
                 ),
@@ -98,9 +115,7 @@ class PlatformPage(PlatformAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Platform | None = None) -> list[str]:
         fixed = super().get_readonly_fields(request, obj)
-        return (
-            fixed if request.user.is_superuser else [*fixed, "name", "is_active", "device_limit", "sms_limit"]
-        )
+        return fixed if request.user.is_superuser else [*fixed, *SUPERADMIN_ONLY]
 
     def get_inlines(self, request: HttpRequest, obj: Platform | None = None) -> Any:
         return self.inlines if obj is not None else ()
