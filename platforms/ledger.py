@@ -152,7 +152,17 @@ def statement(platform: Platform, period: str) -> Statement:
         counts[1] += row["parts"]
         counts[2] += 0 if row["is_certain"] else row["parts"]
     lines = [
-        Line(name, direction, *counts, unit_cost, cost_currency, unit_price, price_currency)
+        Line(
+            name,
+            direction,
+            counts[0],
+            counts[1],
+            counts[2],
+            unit_cost,
+            cost_currency,
+            unit_price,
+            price_currency,
+        )
         for (name, direction, unit_cost, cost_currency, unit_price, price_currency), counts in merged.items()
     ]
     order = {Direction.OUT: 0, Direction.IN: 1}
