@@ -86,13 +86,12 @@ def month_of(platform: Platform) -> Month:
     now = utcnow()
     period, today = quotas.sms_period(platform, now), now.astimezone(ZoneInfo(platform.time_zone)).date()
     counts = ledger.by_day(platform, period)
-    promised = sum(
-        row.reserved for row in Usage.objects.filter(platform=platform, kind=quotas.SMS, period=period)
-    )
-    end, so_far = ledger.forecast(counts, today=today, promised=promised), promised
-    ahead = [day for day, _count in counts if day > today]
-    so_far += sum(count for _day, count in counts)
-    each = round((end - so_far) / len(ahead), 1) if ahead else 0
+    rows = Usage.objects.filter(platform=platform, kind=quotas.SMS, period=period)
+    taken, sent = sum(row.used + row.reserved for row in rows), sum(count for _day, count in counts)
+    promised = max(0, taken - sent)
+    end = ledger.forecast(counts, today=today, promised=promised)
+    ahead = sum(1 for day, _count in counts if day > today)
+    each = round((end - sent - promised) / ahead, 1) if ahead else 0
     chart = {
         "labels": [day.day for day, _count in counts],
         "datasets": [
