@@ -114,32 +114,17 @@ def spellings() -> list[tuple[str, str]]:
                 for form in FORMS
             ]
             if country == "7":
-                home = [
-                    f"8{sep}{rest}",
-                    f"8 ({groups[0]}) {tail}",
-                    f"7{sep}{rest}",
-                    f"8({groups[0]}){tail}",
-                    f"({groups[0]}) {tail}",
-                ]
+                first = groups[0]
+                home = [f"8{sep}{rest}", f"8 ({first}) {tail}", f"7{sep}{rest}", f"8({first}){tail}"]
+                home.append(f"({first}) {tail}")
                 found += [(written, canonical) for written in home]
     return found
 
 
 BROKEN = [
-    "{}0000000",
-    "{}a",
-    "{}#",
-    "{};ext=1",
-    "tel:{}",
-    "{},{}",
-    "{}\n{}",
-    "\uff0b{}",
-    "{}\u200b",
-    "00{}",
-    "{}*",
-    "*{}#",
+    "{}0000000", "{}a", "{}#", "{};ext=1", "tel:{}", "{},{}", "{}\n{}", "\uff0b{}", "{}\u200b", "00{}", "{}*", "*{}#",
     "++{}",
-]
+]  # fmt: skip
 REFUSED = [form.format(canonical, canonical) for canonical in NUMBERS for form in BROKEN]
 
 
