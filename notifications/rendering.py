@@ -7,11 +7,14 @@ from django.utils.translation import gettext as _
 
 from automation.sentences import why_sentence
 from devices.sentences import event_sentence
+from notifications import limit_words
 from notifications.ports import Text
 
 
 def sentence(kind: str, data: Mapping[str, Any]) -> str:
     """What the notice ``kind`` about ``data`` says, in one line."""
+    if kind in limit_words.KINDS:
+        return limit_words.sentence(kind, data)
     title = {"title": str(data.get("title", ""))}
     if "event" in data:
         return f"{data.get('title', '')}: {event_sentence(kind, data['event'])}"
@@ -26,6 +29,8 @@ def details(kind: str, data: Mapping[str, Any]) -> str:
     """What the reader should know or do."""
     if "event" in data:
         return _("The page of the device shows what was tried.")
+    if kind in limit_words.KINDS:
+        return limit_words.details(kind, data)
     if kind == "verified":
         return _("The case is closed.")
     if kind == "suggested":

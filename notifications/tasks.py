@@ -1,5 +1,6 @@
 """What django-q2 runs for notifications."""
 
+from notifications.limits import notify_of_limits
 from notifications.services import deliver_due, notify_of_missed_events
 from remosa.lib.clock import utcnow
 
@@ -8,3 +9,8 @@ def deliver() -> None:
     """Send what is due; also run by the minute sweep."""
     notify_of_missed_events(now=utcnow())
     deliver_due()
+
+
+def tell_limits() -> None:
+    """Tell of platforms whose SMS run out."""
+    notify_of_limits()

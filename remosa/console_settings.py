@@ -80,6 +80,7 @@ UNFOLD: dict[str, Any] = {
             {
                 "items": [
                     item(_("Home"), "home", "index"),
+                    item(_("All clients"), "apartment", "clients", "several"),
                     item(
                         _("Cases"),
                         "emergency_home",
@@ -158,6 +159,9 @@ UNFOLD: dict[str, Any] = {
                     item(_("People"), "badge", "platforms_user_changelist", "operator"),
                     item(_("Device models"), "memory", "devices_devicemodel_changelist", "operator"),
                     item(_("Command templates"), "sms", "devices_commandtemplate_changelist", "operator"),
+                    item(
+                        _("Versions of models"), "history", "devices_catalogueversion_changelist", "operator"
+                    ),
                     item(
                         _("Prometheus"),
                         "monitoring",

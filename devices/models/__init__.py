@@ -1,12 +1,14 @@
 """Tables of ``devices``."""
 
-from devices.models.catalogue import CommandTemplate, DeviceModel
+from devices.models.catalogue import CatalogueVersion, CommandTemplate, DeviceModel
 from devices.models.commands import Command, CommandEvent
 from devices.models.events import DeviceEvent
 from devices.models.inventory import Device, DeviceShare, PowerLink, Site
 from devices.models.restorations import Restoration
+from devices.models.rules import OwnReplyRule
 
 __all__ = [
+    "CatalogueVersion",
     "Command",
     "CommandEvent",
     "CommandTemplate",
@@ -14,6 +16,7 @@ __all__ = [
     "DeviceEvent",
     "DeviceModel",
     "DeviceShare",
+    "OwnReplyRule",
     "PowerLink",
     "Restoration",
     "Site",

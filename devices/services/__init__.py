@@ -13,6 +13,7 @@ from devices.services.events import record_event
 from devices.services.inventory import create_device, find_device, link_power, remove_device, unlink_power
 from devices.services.observations import Observed, adopt_names, mark_unknown, record_observations
 from devices.services.outcomes import (
+    assign_reply,
     confirm,
     record_delivery,
     record_failed,
@@ -27,6 +28,7 @@ from devices.services.restorations import power_cycle, see_to
 __all__ = [
     "Observed",
     "adopt_names",
+    "assign_reply",
     "cancel_command",
     "close_unknown",
     "confirm",

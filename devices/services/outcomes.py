@@ -8,7 +8,7 @@ import logging
 import re
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,10 +18,11 @@ from django.db.models import Case, DateTimeField, F, Q, Value, When
 
 from devices.catalogue import DARKENING
 from devices.models import Command, Device
-from devices.replies import ReplyRule, ReplyVerdict, load_rules, read_reply
+from devices.replies import ReplyRule, ReplyVerdict, read_reply
 from devices.services.commands import dispatch_waiting, live_on, move_on, state_after_refusal
 from devices.services.events import record_event
 from devices.services.restorations import due_stories, see_to
+from devices.services.rules import rules_for
 from devices.states import AWAITING_REPLY, MAY_HAVE_ACTED, CommandState, DeviceState
 from platforms import audit
 
@@ -137,8 +138,7 @@ def record_reply(device: Device, *, text: str, at: datetime) -> ReplyOutcome:
         ).order_by("created_at")
         if _awaited_from(command) <= at
     ]
-    rules = load_rules(device.model.reply_rules) if device.model else []
-    chosen, verdict = _choose(candidates, rules, text.replace("\x00", ""))
+    chosen, verdict = _choose(candidates, rules_for(device), text.replace("\x00", ""))
     with transaction.atomic():
         changed = _note_facts(device, verdict, at=at)
         _note_events(device, verdict, changed, at=at)
@@ -147,6 +147,26 @@ def record_reply(device: Device, *, text: str, at: datetime) -> ReplyOutcome:
             return ReplyOutcome("matched", command=chosen, verdict=verdict, facts=verdict.facts)
     several = len(candidates) > 1 and verdict.kind != "event"
     return ReplyOutcome("ambiguous" if several else "unmatched", verdict=verdict, facts=verdict.facts)
+
+
+def assign_reply(command: Command, *, text: str, at: datetime, by: Any) -> bool:
+    """A person says that ``text`` answers ``command``: it is read as such; False when the command has ended.
+
+    A rule that confirms or refuses this command decides; a text that none reads is "answered, state unknown".
+    """
+    command = _get(command.pk)
+    verdict = read_reply(text, rules_for(command.device), awaiting=command.template.spec, sent=command.params)
+    if verdict.mismatch:
+        verdict = replace(
+            verdict, kind="unrecognised"
+        )  # the person knows better than a rule of another command
+    with transaction.atomic():
+        changed = _note_facts(command.device, verdict, at=at)
+        _note_events(command.device, verdict, changed, at=at)
+        if command.state not in AWAITING_REPLY:
+            return False
+        _settle_reply(command, verdict, at=at)
+    return True
 
 
 def _awaited_from(command: Command) -> datetime:

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db import models
 
-from devices.models import Device, PowerLink, Site
+from devices.models import Command, Device, PowerLink, Site
 from exporters.models import Exporter
 from platforms.models import Platform, User
 from tests.isolation.world import World
@@ -48,6 +48,10 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "PowerLinksView": {"create": {"device": Ref(Device), "socket": SOCKET, "line": 1}},
     "CommandsView": {"create": COMMAND, "preview": COMMAND, "cancel": {"reason": "x"}},
+    "InboundSmsView": {
+        "assign": {"command": Ref(Command)},
+        "teach": {"rule": {"name": "new", "pattern": "x", "verdict": "info"}},
+    },
     "GatewaysView": {
         "create": {"platform": Ref(Platform), "name": "new", "kind": "console"},
         "update": {"platform": Ref(Platform), "name": "new"},
