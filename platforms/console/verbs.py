@@ -38,6 +38,8 @@ VERBS = {
     "platform.created": _("platform added"),
     "power_link.closed": _("power link closed"),
     "power_link.made": _("power link made"),
+    "command.scheduled": _("command scheduled"),
+    "command.unscheduled": _("scheduled command deleted"),
     "devicemodel.restored": _("catalogue restored"),
     "reply_rule.changed": _("reply rule changed"),
     "reply_rule.made": _("reply rule made"),
