@@ -69,7 +69,7 @@ class PlatformPage(PlatformAdmin):
         (
             _("Limits"),
             {
-                "fields": ("device_limit", "sms_limit", "sms_people_share_ratio"),
+                "fields": ("device_limit", "sms_limit", "sms_people_share_ratio", "series_limit"),
                 "description": _(
                     "The operator of REMOSA sets the limits; the share kept for people is yours to set."
                 ),
@@ -99,7 +99,9 @@ class PlatformPage(PlatformAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Platform | None = None) -> list[str]:
         fixed = super().get_readonly_fields(request, obj)
         return (
-            fixed if request.user.is_superuser else [*fixed, "name", "is_active", "device_limit", "sms_limit"]
+            fixed
+            if request.user.is_superuser
+            else [*fixed, "name", "is_active", "device_limit", "sms_limit", "series_limit"]
         )
 
     def get_inlines(self, request: HttpRequest, obj: Platform | None = None) -> Any:
