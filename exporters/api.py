@@ -62,7 +62,8 @@ class ExporterSerializer(PlatformSerializer):
             "refused_series", "is_up", "suspect_reason", "last_error", "last_round_at", "last_success_at", "created_at",
         ]  # fmt: skip
         read_only_fields = [
-            "is_truncated", "failures", "refused_series", "is_up", "suspect_reason", "last_error", "last_round_at", "last_success_at", "created_at",
+            "is_truncated", "failures", "refused_series", "is_up", "suspect_reason", "last_error", "last_round_at",
+            "last_success_at", "created_at",
         ]  # fmt: skip
         extra_kwargs = {"secret": {"write_only": True, "max_length": 2000}}
 

@@ -35,7 +35,9 @@ METRICS = {
         Metric("remosa_exporter_cubic_device_status", _("Connection (Cubic)"), "", 0, 1, _LINK),
         Metric("remosa_exporter_addreality_device_status", _("Connection (Addreality)"), "", 0, 1, _LINK),
         Metric("remosa_exporter_addreality_player_status", _("Playback (Addreality)"), "", 0, 1, _PLAY),
-        Metric("remosa_exporter_addreality_last_online_timestamp_seconds", _("Last online (Addreality)"), _("Unix time")),
+        Metric(
+            "remosa_exporter_addreality_last_online_timestamp_seconds", _("Last online (Addreality)"), _("Unix time")
+        ),
         Metric(JSON_PREFIX + "device_status", _("Connection (other CMS)"), "", 0, 1, _LINK),
         Metric(JSON_PREFIX + "last_online_timestamp_seconds", _("Last online (other CMS)"), _("Unix time")),
         Metric(JSON_PREFIX + "temperature_celsius", _("Temperature"), "°C", -40, 85),
