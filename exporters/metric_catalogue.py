@@ -58,7 +58,7 @@ METRICS = {
         Metric("remosa_exporter_refused_series", _("Series over the limit"), "", 0),
     )
 }  # fmt: skip
-UNIT_SIGNS = {
+UNIT_SIGNS: dict[str, Any] = {
     "celsius": "°C", "percent": "%", "ratio": "", "volts": _("V"), "amperes": _("A"), "watts": _("W"),
     "bytes": _("B"), "seconds": _("s"), "hertz": _("Hz"), "meters": _("m"), "decibel_milliwatts": _("dBm"),
     "lux": _("lx"), "ppm": "ppm",
