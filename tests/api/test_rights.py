@@ -189,7 +189,7 @@ FIXED = {  # resource: (model, what may change by PATCH)
         {
             "name", "base_url", "secret", "interval_s", "timeout_s", "concurrency", "is_enabled", "next_poll_at",
             "rate_per_s", "jitter_s", "config", "has_old_names",
-        },  # fmt: skip
+        },
     ),
     "gateways": (
         Gateway,
