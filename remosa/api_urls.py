@@ -14,6 +14,7 @@ from rest_framework_simplejwt.views import TokenObtainPairView, TokenRefreshView
 
 from automation.api import CasesView, JobsView
 from devices.api import (
+    CommandSchedulesView,
     CommandsView,
     CommandTemplatesView,
     DeviceEventsView,
@@ -68,6 +69,7 @@ router.register("devices", DevicesView, basename="device")
 router.register("device-links", PowerLinksView, basename="device-link")
 router.register("command-templates", CommandTemplatesView, basename="command-template")
 router.register("commands", CommandsView, basename="command")
+router.register("command-schedules", CommandSchedulesView, basename="command-schedule")
 router.register("device-events", DeviceEventsView, basename="device-event")
 router.register("restorations", RestorationsView, basename="restoration")
 router.register("gateways", GatewaysView, basename="gateway")

@@ -113,6 +113,10 @@ UNFOLD: dict[str, Any] = {
                     ),
                     item(_("Sites"), "location_on", "devices_site_changelist", "sites"),
                     item(_("Commands"), "send_to_mobile", "devices_command_changelist", "commands"),
+                    item(
+                        _("Scheduled commands"), "schedule", "devices_commandschedule_changelist", "commands"
+                    ),
+                    item(_("Own reply rules"), "school", "devices_ownreplyrule_changelist", "commands"),
                     item(_("Power to be restored"), "power", "devices_restoration_changelist", "commands"),
                     item(
                         _("Events of devices"),

@@ -9,11 +9,13 @@ from devices.admin.catalogue import (
 from devices.admin.commands import CommandAdmin
 from devices.admin.devices import DeviceAdmin
 from devices.admin.restorations import DeviceEventAdmin, RestorationAdmin
+from devices.admin.schedules import CommandScheduleAdmin
 from devices.admin.sites import SiteAdmin
 
 __all__ = [
     "CatalogueVersionAdmin",
     "CommandAdmin",
+    "CommandScheduleAdmin",
     "CommandTemplateAdmin",
     "DeviceAdmin",
     "DeviceEventAdmin",

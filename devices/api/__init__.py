@@ -3,8 +3,10 @@
 from devices.api.commands import CommandsView, CommandTemplatesView
 from devices.api.happenings import DeviceEventsView, RestorationsView
 from devices.api.inventory import DevicesView, PowerLinksView, SitesView
+from devices.api.schedules import CommandSchedulesView
 
 __all__ = [
+    "CommandSchedulesView",
     "CommandTemplatesView",
     "CommandsView",
     "DeviceEventsView",

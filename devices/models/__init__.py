@@ -6,11 +6,13 @@ from devices.models.events import DeviceEvent
 from devices.models.inventory import Device, DeviceShare, PowerLink, Site
 from devices.models.restorations import Restoration
 from devices.models.rules import OwnReplyRule
+from devices.models.schedules import CommandSchedule
 
 __all__ = [
     "CatalogueVersion",
     "Command",
     "CommandEvent",
+    "CommandSchedule",
     "CommandTemplate",
     "Device",
     "DeviceEvent",

@@ -23,6 +23,7 @@ from devices.services.commands import dispatch_waiting, live_on, move_on, state_
 from devices.services.events import record_event
 from devices.services.restorations import due_stories, see_to
 from devices.services.rules import rules_for
+from devices.services.schedules import due_schedules, run_schedule
 from devices.states import AWAITING_REPLY, MAY_HAVE_ACTED, CommandState, DeviceState
 from platforms import audit
 
@@ -291,6 +292,7 @@ def sweep_commands(*, now: datetime) -> int:
     ]
     moved = sum(_safely(settle, command, now=now) for rows, settle in due for command in list(rows[:SWEEP]))
     moved += sum(_safely(see_to, key, now=now) for key in due_stories(now=now, limit=SWEEP))
+    moved += sum(_safely(run_schedule, key, now=now) for key in due_schedules(now=now, limit=SWEEP))
     waiting = Command.objects.filter(state=S.REQUESTED).order_by().values_list("device_id", flat=True)
     return moved + sum(_safely(_send_on, key, now=now) for key in list(waiting.distinct()[:SWEEP]))
 

@@ -47,7 +47,12 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
         "update": {"platform": Ref(Platform), "site": Ref(Site), "name": "new"},
     },
     "PowerLinksView": {"create": {"device": Ref(Device), "socket": SOCKET, "line": 1}},
-    "CommandsView": {"create": COMMAND, "preview": COMMAND, "cancel": {"reason": "x"}},
+    "CommandsView": {
+        "create": COMMAND, "preview": COMMAND, "cancel": {"reason": "x"},
+        "bulk": {"devices": Ref(PowerLink, many=True, through="socket_id"), "template": "status", "confirm": False},
+        "cycle": {"device": SOCKET, "line": 1, "minutes": 1, "target": Ref(Device)},
+    },
+    "CommandSchedulesView": {"create": {"device": SOCKET, "template": "status", "cron": "0 8 * * *"}},
     "InboundSmsView": {
         "assign": {"command": Ref(Command)},
         "teach": {"rule": {"name": "new", "pattern": "x", "verdict": "info"}},
