@@ -320,6 +320,10 @@ EXPORTERS = {
     "cubic": "exporters.pollers.cubic.CubicPoller",
     "addreality": "exporters.pollers.addreality.AddrealityPoller",
 }
+AUTOMATION_ACTIONS = {  # steps of a case that are no command
+    "webhook": "automation.actions.webhook.WebhookAction",
+    "notice": "notifications.actions.NoticeAction",
+}
 NOTIFICATION_CHANNELS = {
     "console": "notifications.channels.console.ConsoleChannel",
     "email": "notifications.channels.email.EmailChannel",
