@@ -1,6 +1,5 @@
 """Alerts that others send us: who may send, how their labels name devices, each episode, what could not be read."""
 
-import re
 import uuid
 
 from django.conf import settings
@@ -9,6 +8,7 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from automation.mapping import PLACEHOLDER
 from automation.states import AlertState
 from devices.models import Device
 from platforms.models import Platform
@@ -16,7 +16,6 @@ from platforms.querysets import PlatformQuerySet
 from remosa.lib.fields import EncryptedTextField
 
 HEADER_NAME = RegexValidator(r"^[A-Za-z0-9-]{1,64}$", _("A header's name has letters, digits and hyphens."))
-PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 class AlertSource(models.Model):
