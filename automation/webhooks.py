@@ -24,7 +24,7 @@ from django.views.decorators.csrf import csrf_exempt
 from automation import prompt
 from automation.intake import BodyInvalid
 from automation.models import AlertSource
-from automation.senders import doubt
+from automation.senders import doubt, stamp_of
 from automation.services.intake import take
 from remosa.lib.clock import utcnow
 
