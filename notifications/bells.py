@@ -13,7 +13,7 @@ def on_case_told(sender: Any, *, case_id: Any, kind: str, **kwargs: Any) -> None
 
 
 def on_device_event(sender: Any, *, event_id: int, **kwargs: Any) -> None:
-    from notifications.services import notify_of_event  # models are not ready when bells are connected
+    from notifications.device_events import notify_of_event  # models are not ready when bells are connected
 
     notify_of_event(event_id)
 

@@ -13,7 +13,6 @@ from django.db.models import F, Q
 from django.utils import translation
 
 from automation.models import Case
-from devices.models import DeviceEvent
 from notifications.errors import ChannelError
 from notifications.models import Delivery, Notice
 from notifications.rendering import render
@@ -30,8 +29,6 @@ D = DeliveryState
 LEASE = timedelta(minutes=2)
 MAX_ATTEMPTS = 8
 BUDGET_S = 40.0  # of one run: the queue ends a task that lasts longer than its own limit
-TOLD_OF = ("left_dark", "not_on_again", "on_again", "off_unasked")  # events of devices
-MISSED = timedelta(hours=1)  # how far back events are looked for whose bell was lost
 STILL_TRUE = {"escalated": ("escalated",), "suggested": ("open", "acting")}  # states in which to tell of it
 SEVERITY = {"escalated": Notice.Severity.CRITICAL, "suggested": Notice.Severity.WARNING}
 
@@ -55,41 +52,12 @@ def notify_of_case(case_id: uuid.UUID, *, kind: str, now: datetime | None = None
         )  # fmt: skip
         if not created:
             return None
-        _address(notice, case, now=now)
+        address(notice, case, now=now)
         later("notifications.tasks.deliver")
     return notice
 
 
-def notify_of_event(event_id: int) -> Notice | None:
-    """A notice about what happened to a device, where people must act or were called before; once per event."""
-    event = DeviceEvent.objects.select_related("platform", "device").filter(pk=event_id).first()
-    if event is None or event.kind not in TOLD_OF:
-        return None
-    with transaction.atomic():
-        notice, created = Notice.objects.get_or_create(
-            dedupe_key=f"event:{event.pk}",
-            defaults={
-                "platform": event.platform, "severity": event.severity, "kind": event.kind, "created_at": event.at,
-                "data": {
-                    "title": event.device.name, "platform": event.platform.name, "device": event.device_id,
-                    "event": event.data,
-                },
-            },
-        )  # fmt: skip
-        if not created:
-            return None
-        _address(notice, event, now=event.at)
-        later("notifications.tasks.deliver")
-    return notice
-
-
-def notify_of_missed_events(*, now: datetime) -> int:
-    """The events whose bell was lost."""
-    lately = DeviceEvent.objects.filter(kind__in=TOLD_OF, at__gte=now - MISSED)
-    return sum(notify_of_event(key) is not None for key in lately.values_list("pk", flat=True)[:500])
-
-
-def recipients(case: Case | DeviceEvent) -> list[User]:
+def recipients(case: Case) -> list[User]:
     """The admins and managers of the platform, and the device's owner and sharers who want notices."""
     people = Q(memberships__platform=case.platform_id, memberships__role__in=[Role.ADMIN, Role.MANAGER])
     if case.device_id is not None:
@@ -100,7 +68,7 @@ def recipients(case: Case | DeviceEvent) -> list[User]:
     return list(User.objects.filter(people, is_active=True).distinct().order_by("pk"))
 
 
-def _address(notice: Notice, case: Case | DeviceEvent, *, now: datetime) -> None:
+def address(notice: Notice, case: Case, *, now: datetime) -> None:
     """Queue the notice for each person of the case, by every channel that reaches them."""
     people = recipients(case) or list(User.objects.filter(is_superuser=True, is_active=True))
     address_to(notice, people, now=now)

@@ -1,7 +1,8 @@
 """What django-q2 runs for notifications."""
 
+from notifications.device_events import notify_of_missed_events
 from notifications.limits import notify_of_limits
-from notifications.services import deliver_due, notify_of_missed_events
+from notifications.services import deliver_due
 from remosa.lib.clock import utcnow
 
 
