@@ -87,3 +87,18 @@ def test_nothing_of_the_ledger_is_written(api: Call, north: Platform, root: User
 
     assert client.post("/api/v1/ledger/", {}).status_code == 405
     assert client.delete("/api/v1/ledger/1/").status_code == 405
+
+
+def test_writing_has_a_rate_of_its_own(
+    api: Call, north: Platform, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platforms.api.throttles.WritingThrottle.get_rate", lambda self: "3/min")
+    client = api(alice)
+
+    made = [
+        client.post("/api/v1/sites/", {"platform": north.pk, "name": f"s{number}"}).status_code
+        for number in range(5)
+    ]
+
+    assert made == [201, 201, 201, 429, 429]
+    assert client.get("/api/v1/sites/").status_code == 200
