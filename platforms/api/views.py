@@ -229,7 +229,7 @@ class TokenSerializer(PlatformSerializer):
         read_only_fields = fields
 
     scopes = serializers.ListField(child=serializers.CharField(), read_only=True)
-    user = serializers.PrimaryKeyRelatedField(read_only=True)
+    user = serializers.PrimaryKeyRelatedField(read_only=True, allow_null=True)
 
 
 class NewTokenSerializer(PlatformSerializer):

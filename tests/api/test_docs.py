@@ -9,7 +9,7 @@ import pytest
 from django.conf import settings
 from django.core.cache import cache
 from pytest_django.live_server_helper import LiveServer
-from rest_framework_simplejwt.tokens import RefreshToken
+from rest_framework.test import APIClient
 
 from devices.models import Command
 from platforms import tokens
@@ -39,9 +39,11 @@ def variables(transactional_db: None, live_server: LiveServer, tmp_path: Path) -
     player, socket, exporter = make_device(platform), make_socket(platform), make_exporter(platform)
     make_link(player, socket), make_gateway(platform)
     _row, token = tokens.issue(name="docs", scopes=["read", "command"], by=alice, user=alice)
+    form = {"username": "alice", "password": PASSWORD}
+    access = APIClient().post("/api/v1/auth/token/", form, format="json").json()["access"]
     return {
         "PATH": os.environ["PATH"], "HOME": str(tmp_path), "REMOSA": live_server.url, "TOKEN": token,
-        "ACCESS": str(RefreshToken.for_user(alice).access_token), "PERSON": "alice", "PASSWORD": PASSWORD,
+        "ACCESS": access, "PERSON": "alice", "PASSWORD": PASSWORD,
         "PLATFORM": str(platform.pk), "SOCKET": str(socket.pk), "PLAYER": str(player.pk),
         "EXPORTER": str(exporter.pk), "no_proxy": "*",
     }  # fmt: skip
