@@ -330,6 +330,11 @@ SMS_GATEWAYS = {
 EXPORTERS = {
     "cubic": "exporters.pollers.cubic.CubicPoller",
     "addreality": "exporters.pollers.addreality.AddrealityPoller",
+    "json": "exporters.pollers.json_api.JsonPoller",
+}
+AUTOMATION_ACTIONS = {  # steps of a case that are no command
+    "webhook": "automation.actions.webhook.WebhookAction",
+    "notice": "notifications.actions.NoticeAction",
 }
 NOTIFICATION_CHANNELS = {
     "console": "notifications.channels.console.ConsoleChannel",
@@ -339,6 +344,10 @@ NOTIFICATION_CHANNELS = {
 # --- poller --------------------------------------------------------------------------------------
 POLLER_LEASE_S = env.float("POLLER_LEASE_S", default=30.0)  # a poller silent for longer is replaced
 POLLER_ROUNDS = env.int("POLLER_ROUNDS", default=200)  # exporters that one poller asks at once
+EXPORTER_URLS = {  # what the form of a new exporter proposes as the address of its CMS
+    "cubic": env.str("EXTERNAL_API_BASE_URL", default=""),
+    "addreality": env.str("ADDREALITY_API_URL", default=""),
+}
 
 # --- outbox (reliability: constants are seconds) -------------------------------------------------
 OUTBOX_POLL_S = env.float("OUTBOX_POLL_S", default=1.0)
@@ -364,6 +373,10 @@ SMS_VALIDITY_S = env.int("SMS_VALIDITY_S", default=300)
 SMS_SPOOL_DIR = env.str("SMS_SPOOL_DIR", default=str(BASE_DIR / "var" / "spool" / "sms"))
 # how long the devices' own "minute" lasts: 60 in the field, shorter with the simulator
 DEVICE_MINUTE_S = env.float("DEVICE_MINUTE_S", default=60.0)
+
+# --- alerts that come in --------------------------------------------------------------------------
+# judged by the process that took them, as soon as they are committed; off: by the queue's sweep alone
+ALERTS_AT_ONCE = env.bool("ALERTS_AT_ONCE", default=not TESTING)
 
 # --- Prometheus that jobs read (the console's value wins once it is set) --------------------------
 PROMETHEUS_URL = env.str("PROMETHEUS_URL", default="")
