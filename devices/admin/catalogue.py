@@ -3,6 +3,8 @@
 Every change is a version that can be restored. A reply can be tried on the page of its model: text in, facts out.
 """
 
+import json
+
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
@@ -28,6 +30,13 @@ from platforms.roles import Perm
 from remosa.lib.clock import utcnow
 
 
+class IndentedJSONField(forms.JSONField):
+    """JSON as people read it."""
+
+    def prepare_value(self, value: object) -> object:
+        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
+
+
 class TryForm(forms.Form):
     """A text that a socket sent, and what was asked of it; the rules may be a draft that is not kept."""
 
@@ -40,7 +49,7 @@ class TryForm(forms.Form):
         widget=UnfoldAdminSelectWidget,
         choices=[("", _("nothing"))],
     )
-    rules = forms.JSONField(
+    rules = IndentedJSONField(
         label=_("Reply rules"), required=False, widget=UnfoldAdminTextareaWidget(attrs={"rows": 16}),
         help_text=_("Change them here and try: nothing is kept. They are kept on the page of the model."),
     )  # fmt: skip

@@ -29,7 +29,7 @@ TONES = {
 
 @admin.register(Restoration)
 class RestorationAdmin(PlatformAdmin):
-    list_display = ("socket", "output", "state_now", "asked", "way", "platform", "outcome_words")
+    list_display = ("socket", "output", "state_now", "asked", "way", "platform")
     list_filter = ("state", "platform", "way")
     list_select_related = ("device", "platform", "actor")
     search_fields = ("device__name", "reason")

@@ -15,6 +15,7 @@ from platforms.console.deeds import Deed, Refused
 from platforms.console.display import moment
 from platforms.roles import Perm
 from remosa.lib.clock import utcnow
+from remosa.lib.redact import redact
 from sms.models import InboundSms
 from sms.services.inbox import assign, assignable, teach
 from sms.states import InboundState
@@ -124,6 +125,8 @@ class InboxDeeds:
     def deed_form(self, request: HttpRequest, deed: Deed, row: InboundSms) -> forms.Form:
         """The choices of the row's own device; the pattern begins as the row's text."""
         form = super().deed_form(request, deed, row)  # type: ignore[misc]
+        if deed.name in ("assign", "teach"):
+            next(iter(form.fields.values())).help_text = redact(row.body)  # what it is all about
         if deed.name == "assign":
             form.fields["command"].queryset = assignable(row)
         if deed.name == "teach" and row.device is not None:
