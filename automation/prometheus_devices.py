@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from django.db import models
+
 from automation.prometheus import Sample, query_vector
 from exporters.metric_catalogue import metric_of, words_of
 from exporters.models import ExporterTarget
-from platforms.querysets import PlatformQuerySet
 
 PREFIX = "remosa_exporter_"
 NO_FACTS = frozenset(
@@ -54,7 +55,7 @@ class SeenDevice:
         return "\n".join(parts).casefold()
 
 
-def seen_devices(targets: PlatformQuerySet, *, now: datetime) -> list[SeenDevice]:
+def seen_devices(targets: models.QuerySet, *, now: datetime) -> list[SeenDevice]:
     """The devices of these targets, in their order; PrometheusUnavailable when nobody could say."""
     rows = list(targets.select_related("device", "exporter"))
     if not rows:

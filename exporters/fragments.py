@@ -8,7 +8,7 @@ exporter anew renders everything once. Nothing is lost with the memory of a proc
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from exporters.exposition import Fragments
 
@@ -23,6 +23,9 @@ class Row(Protocol):
     external_id: str
     device_name: str
     is_changed: bool
+
+
+AnyRow = TypeVar("AnyRow", bound=Row)
 
 
 @dataclass
@@ -44,12 +47,12 @@ class FragmentCache:
     def families(
         self,
         exporter_id: int,
-        rows: Iterable[Row],
+        rows: Iterable[AnyRow],
         *,
         version: str,
         shape: object,
         names: tuple[str, ...],
-        render: Callable[[list[Row]], Iterable[Lines]],
+        render: Callable[[list[AnyRow]], Iterable[Lines]],
     ) -> Fragments:
         """The families ``names`` of ``rows``. ``version`` is that of the stored snapshot, ``shape`` whatever else
         the lines depend on; ``render`` gives the lines of each row that must be rendered."""
