@@ -75,8 +75,8 @@ def exporter_pill(row: Exporter) -> SafeString:
     return pill(_g("answers"), "green")
 
 
-def charts_of(rounds: list[PollRound]) -> list[tuple[str, str]]:
-    """(title, data for Chart.js) of the last rounds, oldest first."""
+def charts_of(rounds: list[PollRound]) -> list[tuple[str, str, str]]:
+    """(title, data, options) for Chart.js, of the last rounds, oldest first."""
     if len(rounds) < 2:
         return []
     labels = [f"{timezone.localtime(one.started_at):%H:%M:%S}" for one in rounds]
@@ -100,7 +100,15 @@ def charts_of(rounds: list[PollRound]) -> list[tuple[str, str]]:
             line("%", [value if value is None else round(value, 1) for value in answered], "#22c55e"),
         ]),
     ]  # fmt: skip
-    return [(title, json.dumps({"labels": labels, "datasets": lines})) for title, lines in shown]
+    found = []
+    for number, (title, lines) in enumerate(shown):
+        options = {
+            "responsive": True, "maintainAspectRatio": False, "animation": False,
+            "plugins": {"legend": {"display": len(lines) > 1, "position": "bottom"}},
+            "scales": {"y": {"beginAtZero": True, **({"max": 100} if number else {})}, "x": {"ticks": {"maxTicksLimit": 6}}},
+        }  # fmt: skip
+        found.append((title, json.dumps({"labels": labels, "datasets": lines}), json.dumps(options)))
+    return found
 
 
 def say_report(request: HttpRequest, report: AddReport) -> None:

@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 from django import forms
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _g
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
@@ -194,6 +195,8 @@ class JsonExporterForm(ExporterForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for name in self.MAPPED:
+            if PREFIX + name in self.fields:
+                self.fields[PREFIX + name].label = capfirst(self.fields[PREFIX + name].label)
             if name in self.instance.config and PREFIX + name in self.fields:
                 self.initial[PREFIX + name] = self.instance.config[name]
         if "config_gauges" in self.fields:

@@ -83,9 +83,9 @@ def test_ten_rounds_under_churn_leave_no_gap_and_no_lie(
     _row, token = tokens.issue(name="prometheus", scopes=["scrape"], by=None, platform=north)
     fleet = Fleet(north, count)
     fleet.poll()
-    wait_s = 60 + count // 500
+    wait_s = 120 + count // 200
     job = {
-        "job_name": "remosa", "authorization": {"credentials": token}, "scrape_interval": "1s", "scrape_timeout": "1s",
+        "job_name": "remosa", "authorization": {"credentials": token}, "scrape_interval": "4s", "scrape_timeout": "4s",
         "metrics_path": f"/exporters/{fleet.exporter.pk}/metrics",
         "static_configs": [{"targets": [live_server.url.removeprefix("http://")]}],
     }  # fmt: skip
