@@ -3,17 +3,19 @@
 import logging
 import time
 import uuid
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q
-from django.utils import translation
+from django.utils import timezone, translation
 
 from automation.models import Case
 from notifications.errors import ChannelError
 from notifications.models import Delivery, Notice
+from notifications.ports import Origin
 from notifications.rendering import render
 from notifications.states import DELIVERY, DeliveryState
 from platforms.models import User
@@ -68,10 +70,18 @@ def recipients(case: Case) -> list[User]:
 
 
 def _address(notice: Notice, case: Case, *, now: datetime) -> None:
+    """Queue the notice for each person of the case, by every channel that reaches them."""
+    people = recipients(case) or list(User.objects.filter(is_superuser=True, is_active=True))
+    address_to(notice, people, now=now)
+
+
+def address_to(notice: Notice, people: Iterable[User], *, now: datetime) -> None:
+    """Queue the notice for each of ``people``, by every channel that reaches them with what is so urgent."""
     rows = []
-    for user in recipients(case) or list(User.objects.filter(is_superuser=True, is_active=True)):
+    for user in people:
         for kind in settings.NOTIFICATION_CHANNELS:
-            if backend("NOTIFICATION_CHANNELS", kind)().reaches(user):
+            channel = backend("NOTIFICATION_CHANNELS", kind)()
+            if notice.severity in channel.severities and channel.reaches(user):
                 rows.append(
                     Delivery(
                         notice=notice, user=user, channel=kind, state_changed_at=now, next_attempt_at=now
@@ -126,10 +136,18 @@ def _deliver(row: Delivery, *, now: datetime) -> bool:
 
 def _hand_over(row: Delivery) -> None:
     channel: Any = backend("NOTIFICATION_CHANNELS", row.channel)()
-    link = f"{settings.PUBLIC_URL}/admin/automation/case/{row.notice.case_id}/change/"
-    with translation.override(row.user.language):
-        text = render(row.notice.kind, row.notice.data, link=link)
-        channel.send(row.user, text)
+    notice = row.notice
+    with translation.override(row.user.language), timezone.override(row.user.time_zone):
+        text = render(notice.kind, notice.data, link=f"{settings.PUBLIC_URL}{path_of(notice)}")
+    origin = Origin(platform_id=notice.platform_id, delivery_id=row.pk, created_at=notice.created_at)
+    channel.send(row.user, text, origin=origin)
+
+
+def path_of(notice: Notice) -> str:
+    """The page that the notice speaks of; its own page where there is no other."""
+    if notice.case_id is not None:
+        return f"/admin/automation/case/{notice.case_id}/change/"
+    return f"/admin/notifications/notice/{notice.pk}/change/"
 
 
 def _try_again(row: Delivery, exc: ChannelError, *, now: datetime) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 SWEEPS = {
     "automation sweep": "automation.tasks.sweep",
     "outbox sweep": "sms.tasks.sweep",
-    "notices sweep": "notifications.tasks.deliver",
+    "notices sweep": "notifications.tasks.sweep",
 }
 
 
