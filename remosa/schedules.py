@@ -5,6 +5,7 @@ from typing import Any
 SWEEPS = {
     "automation sweep": "automation.tasks.sweep",
     "outbox sweep": "sms.tasks.sweep",
+    "audit sweep": "platforms.tasks.seal_audit",
     "notices sweep": "notifications.tasks.sweep",
 }
 
