@@ -37,7 +37,8 @@ def rate_text(row: Gateway) -> str:
     per_minute = _("%(n)d a minute") % {"n": row.rate_per_minute}
     if row.rate_per_day is None:
         return per_minute
-    return f"{per_minute}, {_('%(n)d a day') % {'n': row.rate_per_day}}"
+    per_day = _("%(n)d a day") % {"n": row.rate_per_day}
+    return f"{per_minute}, {per_day}"
 
 
 def limits_of(row: Gateway, now: datetime) -> str:
