@@ -57,7 +57,7 @@ class Queue:
     left_hour: int
     last_sent_at: datetime | None
     lanes: list[Lane]
-    platforms: list[dict[str, Any]]
+    platforms: list[Any]  # {"platform__name", "n", "oldest"}
     stuck: list[Stuck]
 
 

@@ -241,6 +241,8 @@ class GatewayAdmin(PlatformAdmin):
 
     def deed_form(self, request: HttpRequest, deed: Deed, row: Gateway) -> forms.Form:  # type: ignore[override]
         form = super().deed_form(request, deed, row)
+        if deed.form is not TestForm:
+            return form
         payers = Platform.objects.filter(pk__in=grants_of(request).platforms(Perm.MANAGE_PLATFORM))
         payers = payers.filter(pk=row.platform_id) if row.platform_id else payers
         form.fields["platform"].queryset = payers  # type: ignore[attr-defined]

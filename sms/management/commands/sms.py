@@ -38,7 +38,7 @@ class Command(BaseCommand):
     help = "Try SMS gateways: send one SMS, read the inboxes, list gateways and modems, decode a PDU."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        shared = argparse.ArgumentParser(add_help=False)
+        shared: Any = argparse.ArgumentParser(add_help=False)
         shared.add_argument("--json", action="store_true", help="say it as one JSON document")
         deeds = parser.add_subparsers(dest="deed", required=True)
         send = deeds.add_parser(
