@@ -11,8 +11,9 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -23,6 +24,7 @@ from tests.servers import process
 from tests.servers.availability import find_program
 from tests.servers.ports import free_port
 
+Start = Callable[[], process.Child]
 ROLE = "remosa"
 START_TRIES = 3  # another program may take the port before the server does
 
@@ -30,10 +32,13 @@ START_TRIES = 3  # another program may take the port before the server does
 class PostgresServer:
     """One running cluster. ``url`` names its database ``remosa``, owned by a superuser of that name."""
 
-    def __init__(self, *, directory: Path, port: int, password: str, child: process.Child) -> None:
+    def __init__(
+        self, *, directory: Path, port: int, password: str, child: process.Child, start: Start
+    ) -> None:
         self.directory = directory
         self.port = port
         self.child = child
+        self._start = start
         self.url = f"postgres://{ROLE}:{password}@127.0.0.1:{port}/{ROLE}"
         self.admin_url = f"postgres://{ROLE}:{password}@127.0.0.1:{port}/postgres"
 
@@ -46,6 +51,15 @@ class PostgresServer:
                 return True
         except psycopg.OperationalError:
             return False
+
+    def crash(self) -> None:
+        """Stop at once, without a word to anybody: what was not committed is gone."""
+        self.child.stop(signum=signal.SIGQUIT, grace_s=30)
+
+    def start_again(self) -> None:
+        """Start the same cluster on the same port, and wait until it has recovered."""
+        self.child = self._start()
+        process.wait_until(self.is_ready, deadline_s=60, what="PostgreSQL after its crash")
 
     def stop(self) -> None:
         """End the server (fast shutdown) and remove the cluster."""
@@ -130,14 +144,16 @@ def _launch(postgres: Path, directory: Path, *, password: str, user: str | None)
     for try_number in range(1, START_TRIES + 1):
         port = free_port()
         place = ["-D", directory / "data", "-p", str(port), "-k", directory]
-        child = process.start(
+        start = partial(
+            process.start,
             [postgres, *place, "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200"],
             log=directory / "log",
             cwd=directory,
             user=user,
             dies_with_us=signal.SIGINT,
         )
-        server = PostgresServer(directory=directory, port=port, password=password, child=child)
+        child = start()
+        server = PostgresServer(directory=directory, port=port, password=password, child=child, start=start)
         try:
             process.wait_until(server.is_ready, deadline_s=60, what="PostgreSQL")
         except BaseException as exc:
