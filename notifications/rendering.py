@@ -8,6 +8,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from automation.sentences import why_sentence
+from notifications import limit_words
 from notifications.ports import Text
 from sms.display import blocked_sentence
 
@@ -16,6 +17,8 @@ def sentence(kind: str, data: Mapping[str, Any]) -> str:
     """What the notice ``kind`` about ``data`` says, in one line."""
     if kind == "gateway_blocked":
         return _gateway_sentence(data)
+    if kind in limit_words.KINDS:
+        return limit_words.sentence(kind, data)
     title = {"title": str(data.get("title", ""))}
     if kind == "verified":
         return _("%(title)s: back and stable") % title
@@ -31,6 +34,8 @@ def details(kind: str, data: Mapping[str, Any]) -> str:
             "What waits is tried again by itself until it is too late. Look at the gateway: its key, its money, "
             "its line."
         )
+    if kind in limit_words.KINDS:
+        return limit_words.details(kind, data)
     if kind == "verified":
         return _("The case is closed.")
     if kind == "suggested":

@@ -1,6 +1,7 @@
 """What django-q2 runs for notifications."""
 
 from notifications.gateways import notify_of_gateways
+from notifications.limits import notify_of_limits
 from notifications.services import deliver_due
 
 
@@ -13,3 +14,8 @@ def sweep() -> None:
     """What a lost bell left behind, then what is due."""
     notify_of_gateways()
     deliver_due()
+
+
+def tell_limits() -> None:
+    """Tell of platforms whose SMS run out."""
+    notify_of_limits()

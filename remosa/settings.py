@@ -306,6 +306,7 @@ DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="REMOSA <remosa@local
 EMAIL_TIMEOUT = 15  # seconds
 
 # --- ports: what may be plugged in, as dotted paths ---------------------------------------------
+PLATFORM_PANELS = ["remosa.console.panels.health"]  # what the page of a client shows of the apps above
 COMMAND_TRANSPORTS = {"sms": "sms.transport.SmsCommandTransport"}
 COMMAND_GUARDS = [
     "platforms.guards.actor_still_may",

@@ -58,13 +58,16 @@ class PeopleField(VisibleRelatedField):
 class PlatformRecordSerializer(PlatformSerializer):
     """A platform. Name, activity and limits are the superadmin's; an admin sets the rest."""
 
-    SUPERADMIN_ONLY = ("name", "is_active", "device_limit", "sms_limit")
+    SUPERADMIN_ONLY = (
+        "name", "is_active", "device_limit", "sms_limit", "sms_price_out", "sms_price_in", "currency",
+    )  # fmt: skip
     create_only = ()
 
     class Meta:
         model = Platform
         fields = [
-            "id", "name", "is_active", "time_zone", "device_limit", "sms_limit", "sms_people_share_ratio", "created_at",
+            "id", "name", "is_active", "time_zone", "device_limit", "sms_limit", "sms_people_share_ratio",
+            "sms_price_out", "sms_price_in", "currency", "created_at",
         ]  # fmt: skip
         read_only_fields = ["created_at"]
 

@@ -1,6 +1,7 @@
 """Tables of ``platforms``: people, clients, limits, switches, tokens, audit."""
 
 from platforms.models.audit import AuditEvent, AuditHead
+from platforms.models.ledger import LedgerEntry
 from platforms.models.limits import QuotaReservation, Usage
 from platforms.models.people import Membership, User
 from platforms.models.platform import Platform, PlatformGroupObjectPermission, PlatformUserObjectPermission
@@ -12,6 +13,7 @@ __all__ = [
     "AuditEvent",
     "AuditHead",
     "KillSwitch",
+    "LedgerEntry",
     "Membership",
     "Platform",
     "PlatformGroupObjectPermission",

@@ -80,7 +80,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 def live_context(request: HttpRequest) -> dict[str, Any]:
     """Everything that the refreshed part of the home page shows."""
     now, grants = utcnow(), grants_of(request)
-    clients = _clients(grants, now=now)
+    clients = clients_of(grants, now=now)
     total: Counter = Counter()
     for client in clients:
         total += client.counts
@@ -107,7 +107,7 @@ def live_context(request: HttpRequest) -> dict[str, Any]:
 # --- counts ----------------------------------------------------------------------------------------
 
 
-def _clients(grants: Grants, *, now: datetime) -> list[Client]:
+def clients_of(grants: Grants, *, now: datetime) -> list[Client]:
     """The person's platforms with everything that is counted on them, those in need first."""
     platforms = Platform.objects.filter(pk__in=grants.platforms(Perm.VIEW), is_active=True).order_by("name")
     clients = {platform.pk: Client(platform) for platform in platforms}

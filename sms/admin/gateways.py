@@ -41,6 +41,7 @@ SENDING = [
     "rate_per_day",
     "validity_s",
     "price",
+    "price_in",
     "currency",
     "poll_interval_s",
 ]

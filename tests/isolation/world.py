@@ -50,7 +50,8 @@ SHAPED = {
     "GuardRefusal.guard", "GuardRefusal.reason", "Notice.kind", "Delivery.channel", "Job.promql",
     "ApiToken.lookup", "ApiToken.digest", "AuditEvent.verb", "AuditEvent.target_type", "AuditEvent.target_id",
     "AuditEvent.actor_id", "AuditEvent.signature", "AuditEvent.seal", "AuditEvent.seal_previous", "Snapshot.version",
-    "AuditHead.chain", "AuditHead.seal", "AuditHead.signature",
+    "Platform.currency", "LedgerEntry.purpose", "LedgerEntry.period", "LedgerEntry.cost_currency",
+    "LedgerEntry.price_currency", "AuditHead.chain", "AuditHead.seal", "AuditHead.signature",
     "SmsMessage.to", "InboundSms.sender",
 }  # fmt: skip
 JSON_SHAPED = {
@@ -259,6 +260,8 @@ def _value(column: models.Field, world: World) -> Any:
         return column.flatchoices[0][0]
     if isinstance(column, models.DateTimeField):
         return getattr(column, "auto_now_add", False) or NOW
+    if isinstance(column, models.DateField):
+        return NOW.date()
     kinds: list[tuple[type[models.Field], Any]] = [
         (models.UUIDField, uuid.uuid4()), (models.BooleanField, True), (models.DecimalField, 1), (models.FloatField, 1),
         (models.IntegerField, 1), (models.GenericIPAddressField, "192.0.2.1"), (models.JSONField, {}),

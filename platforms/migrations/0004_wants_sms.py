@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("platforms", "0002_audit_seals"),
+        ("platforms", "0003_ledger"),
     ]
 
     operations = [

@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ("devices", "0002_initial"),
         ("platforms", "0001_initial"),
-        ("sms", "0004_gateway_reports_polled_at"),
+        ("sms", "0005_gateway_price_in"),
     ]
 
     operations = [
