@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("platforms", "0003_ledger"),
+        ("platforms", "0004_platform_series_limit"),
     ]
 
     operations = [
