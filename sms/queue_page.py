@@ -31,7 +31,7 @@ def queue_view(request: HttpRequest, admin_site: Any) -> HttpResponse:
     mine = grants.platforms(Perm.SEE_ALL)
     queue = queue_of(mine, everything=grants.is_superadmin, now=now)
     context = {
-        **admin_site.each_context(request), "title": _("SMS queue"), "opts": SmsMessage._meta, "queue": queue,
+        **admin_site.each_context(request), "title": _("SMS queue"), "queue": queue,
         "oldest_text": text_of(queue.oldest), "oldest_why": reason_text(queue.oldest.reason) if queue.oldest else "",
         "lanes": [_row(lane, grants) for lane in queue.lanes],
         "blocked": [blocked_line(row, grants) for row in blocked_for(mine, now=now)],
