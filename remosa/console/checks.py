@@ -13,6 +13,7 @@ jobs = may_open("automation.job")
 refusals = may_open("automation.guardrefusal")
 switches = may_open("platforms.killswitch")
 exporters = may_open("exporters.exporter")
+targets = may_open("exporters.exportertarget")
 gateways = may_open("sms.gateway")
 queue = sees_all
 outbox = may_open("sms.smsmessage")

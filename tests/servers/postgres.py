@@ -24,7 +24,6 @@ from tests.servers import process
 from tests.servers.availability import find_program
 from tests.servers.ports import free_port
 
-Start = Callable[[], process.Child]
 ROLE = "remosa"
 START_TRIES = 3  # another program may take the port before the server does
 
@@ -33,12 +32,12 @@ class PostgresServer:
     """One running cluster. ``url`` names its database ``remosa``, owned by a superuser of that name."""
 
     def __init__(
-        self, *, directory: Path, port: int, password: str, child: process.Child, start: Start
+        self, *, directory: Path, port: int, password: str, launch: Callable[[], process.Child]
     ) -> None:
         self.directory = directory
         self.port = port
-        self.child = child
-        self._start = start
+        self.launch = launch
+        self.child = launch()
         self.url = f"postgres://{ROLE}:{password}@127.0.0.1:{port}/{ROLE}"
         self.admin_url = f"postgres://{ROLE}:{password}@127.0.0.1:{port}/postgres"
 
@@ -52,14 +51,18 @@ class PostgresServer:
         except psycopg.OperationalError:
             return False
 
+    def interrupt(self) -> None:
+        """End the server as a restart of its machine does; ``resume`` brings it back with all its data."""
+        self.child.stop(signum=signal.SIGINT, grace_s=30)
+
     def crash(self) -> None:
-        """Stop at once, without a word to anybody: what was not committed is gone."""
+        """Stop at once, without a word to anybody: what was not committed is gone. ``resume`` recovers."""
         self.child.stop(signum=signal.SIGQUIT, grace_s=30)
 
-    def start_again(self) -> None:
-        """Start the same cluster on the same port, and wait until it has recovered."""
-        self.child = self._start()
-        process.wait_until(self.is_ready, deadline_s=60, what="PostgreSQL after its crash")
+    def resume(self) -> None:
+        """Start it again on the same port."""
+        self.child = self.launch()
+        process.wait_until(self.is_ready, deadline_s=60, what="PostgreSQL")
 
     def stop(self) -> None:
         """End the server (fast shutdown) and remove the cluster."""
@@ -144,7 +147,7 @@ def _launch(postgres: Path, directory: Path, *, password: str, user: str | None)
     for try_number in range(1, START_TRIES + 1):
         port = free_port()
         place = ["-D", directory / "data", "-p", str(port), "-k", directory]
-        start = partial(
+        launch = partial(
             process.start,
             [postgres, *place, "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200"],
             log=directory / "log",
@@ -152,12 +155,11 @@ def _launch(postgres: Path, directory: Path, *, password: str, user: str | None)
             user=user,
             dies_with_us=signal.SIGINT,
         )
-        child = start()
-        server = PostgresServer(directory=directory, port=port, password=password, child=child, start=start)
+        server = PostgresServer(directory=directory, port=port, password=password, launch=launch)
         try:
             process.wait_until(server.is_ready, deadline_s=60, what="PostgreSQL")
         except BaseException as exc:
-            child.stop(signum=signal.SIGINT)
+            server.child.stop(signum=signal.SIGINT)
             if try_number == START_TRIES or not isinstance(exc, RuntimeError):
                 raise
         else:

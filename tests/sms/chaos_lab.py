@@ -173,7 +173,7 @@ class ChaosLab:
         """An immediate stop: what was not committed is gone, connections are cut."""
         self.server.crash()
         self.kills["postgresql"] += 1
-        self.server.start_again()
+        self.server.resume()
 
     def wait_until_busy(self) -> None:
         """Everybody is at work: SMS leave, and replies are taken in."""
