@@ -1,6 +1,7 @@
 """What django-q2 runs for notifications."""
 
 from notifications.device_events import notify_of_missed_events
+from notifications.gateways import notify_of_gateways
 from notifications.limits import notify_of_limits
 from notifications.services import deliver_due
 from remosa.lib.clock import utcnow
@@ -9,6 +10,13 @@ from remosa.lib.clock import utcnow
 def deliver() -> None:
     """Send what is due; also run by the minute sweep."""
     notify_of_missed_events(now=utcnow())
+    """Send what is due."""
+    deliver_due()
+
+
+def sweep() -> None:
+    """What a lost bell left behind, then what is due."""
+    notify_of_gateways()
     deliver_due()
 
 
