@@ -8,8 +8,6 @@ from remosa.lib.clock import utcnow
 
 
 def deliver() -> None:
-    """Send what is due; also run by the minute sweep."""
-    notify_of_missed_events(now=utcnow())
     """Send what is due."""
     deliver_due()
 
@@ -17,6 +15,7 @@ def deliver() -> None:
 def sweep() -> None:
     """What a lost bell left behind, then what is due."""
     notify_of_gateways()
+    notify_of_missed_events(now=utcnow())
     deliver_due()
 
 
