@@ -2,6 +2,7 @@
 
 from automation.models.cases import ActionRun, Case, CaseEvent, CaseStep, GuardRefusal
 from automation.models.jobs import Heartbeat, Job, JobRun, JobState
+from automation.models.maintenance import Maintenance
 from automation.models.prometheus import PrometheusConnection
 
 __all__ = [
@@ -14,5 +15,6 @@ __all__ = [
     "Job",
     "JobRun",
     "JobState",
+    "Maintenance",
     "PrometheusConnection",
 ]
