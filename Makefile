@@ -59,8 +59,8 @@ messages: .venv/.dev
 	DEBUG=true $(PY) manage.py compilemessages --locale ru --ignore ".venv/*"
 
 .PHONY: bench
-bench: .venv/.runtime
-	@if [ -f bench/__main__.py ]; then $(PY) -m bench; else echo "There are no benchmarks yet."; fi
+bench: .venv/.dev servers
+	@ONLY="$(ONLY)" nice $(PY) -m bench
 
 UV ?= uv
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \

@@ -5,6 +5,8 @@ from typing import Any
 SWEEPS = {
     "automation sweep": "automation.tasks.sweep",
     "outbox sweep": "sms.tasks.sweep",
+    "audit sweep": "platforms.tasks.seal_audit",
+    "limits sweep": "notifications.tasks.tell_limits",
     "notices sweep": "notifications.tasks.deliver",
 }
 

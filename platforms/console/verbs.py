@@ -3,6 +3,7 @@
 from django.utils.translation import gettext_lazy as _
 
 VERBS = {
+    "audit.exported": _("audit exported"),
     "automation.resumed": _("automation resumed"),
     "automation.stopped": _("automation stopped"),
     "case.acknowledged": _("case taken"),
@@ -22,6 +23,7 @@ VERBS = {
     "exporter.created": _("exporter added"),
     "exporter.removed": _("exporter deleted"),
     "exporter.targets_added": _("devices added to an exporter"),
+    "exporter.target_corrected": _("the id of a device in the CMS corrected"),
     "exporter.targets_removed": _("devices taken off an exporter"),
     "gateway.changed": _("SMS gateway changed"),
     "gateway.created": _("SMS gateway added"),
