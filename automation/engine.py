@@ -170,3 +170,8 @@ def is_mass(peers: Peers) -> bool:
     if peers.scope in ("site", "outer_ip"):
         return peers.bad >= 2 and peers.bad * 2 >= peers.known
     return peers.bad >= max(3, 0.2 * peers.known)
+
+
+def is_over(peers: Peers) -> bool:
+    """Whether so few are left of those who fell together that each counts for itself: under 10 %."""
+    return peers.bad * 10 < peers.known

@@ -58,6 +58,7 @@ def why_sentence(why: str) -> str:
         "recovered_alone": _("The device came back by itself and stayed."),
         "cms_answers_again": _("The CMS answers again."),
         "all_back": _("All devices are back."),
+        "mostly_back": _("Most devices are back; the rest are repaired one by one."),
         "cancelled": _("A person ended the case."),
         "no_data": _("Nothing is known of the device any more. See what its CMS says."),
         "exporter_disabled": _("The exporter was switched off."),
@@ -257,6 +258,10 @@ def event_sentence(kind: str, data: Data, *, names: bool = True) -> str:
     sayings: dict[str, Callable[[], str]] = {
         "opened": lambda: _opened(data),
         "joined_mass": lambda: _("Became part of a mass case: %(group)s.") % {"group": data.get("group", "")},
+        "mass_over": lambda: (
+            _("The mass case %(group)s is over, and this device is still offline: it is repaired by itself.")
+            % {"group": data.get("group", "")}
+        ),
         "mass_opened": lambda: (
             _("%(bad)s of %(known)s devices went offline together.")
             % {"bad": data.get("bad"), "known": data.get("known")}
