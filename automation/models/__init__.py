@@ -1,12 +1,27 @@
 """Tables of ``automation``."""
 
+from automation.models.actions import ActionCall, Webhook
+from automation.models.alerts import (
+    Alert,
+    AlertChange,
+    AlertDelivery,
+    AlertMapping,
+    AlertSource,
+    RejectedAlert,
+)
 from automation.models.cases import ActionRun, Case, CaseEvent, CaseStep, GuardRefusal
 from automation.models.jobs import Heartbeat, Job, JobRun, JobState
 from automation.models.maintenance import Maintenance
 from automation.models.prometheus import PrometheusConnection
 
 __all__ = [
+    "ActionCall",
     "ActionRun",
+    "Alert",
+    "AlertChange",
+    "AlertDelivery",
+    "AlertMapping",
+    "AlertSource",
     "Case",
     "CaseEvent",
     "CaseStep",
@@ -17,4 +32,6 @@ __all__ = [
     "JobState",
     "Maintenance",
     "PrometheusConnection",
+    "RejectedAlert",
+    "Webhook",
 ]

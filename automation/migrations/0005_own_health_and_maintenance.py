@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("automation", "0003_initial"),
+        ("automation", "0004_alerts_and_actions"),
         ("devices", "0002_initial"),
         ("platforms", "0001_initial"),
     ]
