@@ -16,7 +16,7 @@ from automation.api import CasesView, JobsView, MaintenanceView
 from devices.api import CommandsView, CommandTemplatesView, DevicesView, PowerLinksView, SitesView
 from exporters.api import ExporterMacsView, ExportersView
 from platforms.api.permissions import SignedIn
-from platforms.api.views import AuditView, MembersView, PlatformsView, TokensView
+from platforms.api.views import AuditView, LedgerView, MembersView, PlatformsView, TokensView
 from sms.api import GatewaysView, InboundSmsView, SmsView
 
 
@@ -69,6 +69,7 @@ router.register("exporters", ExportersView, basename="exporter")
 router.register("jobs", JobsView, basename="job")
 router.register("maintenance", MaintenanceView, basename="maintenance")
 router.register("cases", CasesView, basename="case")
+router.register("ledger", LedgerView, basename="ledger")
 router.register("audit", AuditView, basename="audit")
 router.register("tokens", TokensView, basename="token")
 
