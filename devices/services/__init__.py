@@ -11,7 +11,13 @@ from devices.services.commands import (
 )
 from devices.services.events import record_event
 from devices.services.inventory import create_device, find_device, link_power, remove_device, unlink_power
-from devices.services.observations import Observed, adopt_names, mark_unknown, record_observations
+from devices.services.observations import (
+    Observed,
+    adopt_names,
+    clamp_future,
+    mark_unknown,
+    record_observations,
+)
 from devices.services.outcomes import (
     assign_reply,
     confirm,
@@ -30,6 +36,7 @@ __all__ = [
     "adopt_names",
     "assign_reply",
     "cancel_command",
+    "clamp_future",
     "close_unknown",
     "confirm",
     "create_device",
