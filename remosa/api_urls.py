@@ -14,7 +14,16 @@ from rest_framework_simplejwt.views import TokenObtainPairView, TokenRefreshView
 
 from automation.api import CasesView, JobsView, MaintenanceView
 from automation.prometheus_api import PrometheusDevicesView
-from devices.api import CommandsView, CommandTemplatesView, DevicesView, PowerLinksView, SitesView
+from devices.api import (
+    CommandSchedulesView,
+    CommandsView,
+    CommandTemplatesView,
+    DeviceEventsView,
+    DevicesView,
+    PowerLinksView,
+    RestorationsView,
+    SitesView,
+)
 from exporters.api import ExporterMacsView, ExportersView
 from platforms.api.permissions import SignedIn
 from platforms.api.views import AuditView, LedgerView, MembersView, PlatformsView, TokensView
@@ -61,6 +70,9 @@ router.register("devices", DevicesView, basename="device")
 router.register("device-links", PowerLinksView, basename="device-link")
 router.register("command-templates", CommandTemplatesView, basename="command-template")
 router.register("commands", CommandsView, basename="command")
+router.register("command-schedules", CommandSchedulesView, basename="command-schedule")
+router.register("device-events", DeviceEventsView, basename="device-event")
+router.register("restorations", RestorationsView, basename="restoration")
 router.register("gateways", GatewaysView, basename="gateway")
 router.register(
     "sms/inbound", InboundSmsView, basename="sms-inbound"
