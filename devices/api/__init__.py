@@ -2,5 +2,13 @@
 
 from devices.api.commands import CommandsView, CommandTemplatesView
 from devices.api.inventory import DevicesView, PowerLinksView, SitesView
+from devices.api.shares import SharesView
 
-__all__ = ["CommandTemplatesView", "CommandsView", "DevicesView", "PowerLinksView", "SitesView"]
+__all__ = [
+    "CommandTemplatesView",
+    "CommandsView",
+    "DevicesView",
+    "PowerLinksView",
+    "SharesView",
+    "SitesView",
+]

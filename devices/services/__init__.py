@@ -21,19 +21,23 @@ from devices.services.outcomes import (
     record_unknown,
     sweep_commands,
 )
+from devices.services.shares import change_share, end_share, may_share, share_device
 
 __all__ = [
     "Observed",
     "adopt_names",
     "cancel_command",
+    "change_share",
     "close_unknown",
     "confirm",
     "create_device",
     "dispatch_waiting",
+    "end_share",
     "find_device",
     "link_power",
     "mark_unknown",
     "may_send",
+    "may_share",
     "preview",
     "record_delivery",
     "record_failed",
@@ -45,6 +49,7 @@ __all__ = [
     "refusal_at_barrier",
     "remove_device",
     "request_command",
+    "share_device",
     "sweep_commands",
     "unlink_power",
 ]
