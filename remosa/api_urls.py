@@ -24,7 +24,7 @@ from exporters.api import ExporterMacsView, ExportersView
 from platforms.api.invitations import InvitationsView
 from platforms.api.permissions import SignedIn
 from platforms.api.signin import RefreshView, RevokeView, SignInView
-from platforms.api.views import AuditView, MembersView, PlatformsView, TokensView
+from platforms.api.views import AuditView, LedgerView, MembersView, PlatformsView, TokensView
 from sms.api import GatewaysView, InboundSmsView, SmsView
 
 
@@ -78,6 +78,7 @@ router.register("sms", SmsView, basename="sms")
 router.register("exporters", ExportersView, basename="exporter")
 router.register("jobs", JobsView, basename="job")
 router.register("cases", CasesView, basename="case")
+router.register("ledger", LedgerView, basename="ledger")
 router.register("audit", AuditView, basename="audit")
 router.register("tokens", TokensView, basename="token")
 

@@ -263,8 +263,9 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_CLASSES": [
         "rest_framework.throttling.UserRateThrottle",
         "rest_framework.throttling.AnonRateThrottle",
+        "platforms.api.throttles.WritingThrottle",
     ],
-    "DEFAULT_THROTTLE_RATES": {"user": "1200/min", "anon": "60/min"},
+    "DEFAULT_THROTTLE_RATES": {"user": "1200/min", "anon": "60/min", "write": "300/min"},
     "NUM_PROXIES": TRUSTED_PROXIES,  # whose X-Forwarded-For an anonymous caller is told apart by
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
