@@ -36,7 +36,7 @@ def test_sharing_shows_the_device_and_its_end_hides_it(
 
     assert (before, made.status_code, during, gone.status_code) == (404, 201, 200, 204)
     assert api(uma).get(f"/api/v1/devices/{device.pk}/").status_code == 404
-    verbs = AuditEvent.objects.filter(verb__startswith="device.share").order_by("pk")
+    verbs = AuditEvent.objects.filter(verb__startswith="device.share").order_by("at")
     assert list(verbs.values_list("verb", flat=True)) == ["device.shared", "device.share_ended"]
 
 
