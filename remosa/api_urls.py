@@ -12,6 +12,7 @@ from rest_framework.routers import APIRootView, DefaultRouter
 from rest_framework.views import APIView
 
 from automation.api import CasesView, JobsView
+from automation.prometheus_api import PrometheusDevicesView
 from devices.api import (
     CommandsView,
     CommandTemplatesView,
@@ -91,6 +92,7 @@ urlpatterns = [
     path("v1/auth/token/refresh/", RefreshView.as_view(), name="token-refresh"),
     path("v1/auth/token/revoke/", RevokeView.as_view(), name="token-revoke"),
     path("v1/exporter-macs/", macs, name="exporter-macs"),
+    path("v1/prometheus/devices/", PrometheusDevicesView.as_view({"get": "list"}), name="prometheus-devices"),
     path("v1/", include(router.urls)),
     re_path(r"^.*$", UnknownPath.as_view(), name="api-unknown"),
 ]

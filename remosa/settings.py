@@ -217,8 +217,8 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_HSTS_SECONDS = 31_536_000 if SECURE_COOKIES else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE_COOKIES
-SECURE_SSL_REDIRECT = False  # the proxy in front does it, so the check that asks for it is silent
-SILENCED_SYSTEM_CHECKS = ["security.W008"]
+SECURE_SSL_REDIRECT = False  # the proxy in front does it
+SILENCED_SYSTEM_CHECKS = ["security.W008"]  # which asks for that redirect
 if TRUSTED_PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 X_FRAME_OPTIONS = "DENY"
