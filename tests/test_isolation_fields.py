@@ -195,7 +195,7 @@ def test_a_person_never_becomes_more_by_their_own_page(worlds: tuple[World, Worl
 
     changed = {name for name in before if web.seen[name] != before[name]}
     assert "first_name" in changed
-    assert changed <= {"first_name", "last_name", "email", "phone", "language", "time_zone"}
+    assert changed <= {"first_name", "last_name", "email", "phone", "wants_sms", "language", "time_zone"}
 
 
 # --- filters and orderings -----------------------------------------------------------------------

@@ -28,6 +28,10 @@ class User(AbstractUser):  # type: ignore[django-manager-missing]  # django_otp 
     telegram_id = models.BigIntegerField(_("Telegram id"), null=True, blank=True, unique=True)
     phone = models.CharField(_("phone"), max_length=16, blank=True)
     access_epoch = models.PositiveIntegerField(default=0, editable=False)
+    wants_sms = models.BooleanField(
+        _("SMS when something needs me"), default=False,
+        help_text=_("Urgent notices only, at the expense of the platform that they concern."),
+    )  # fmt: skip
 
     class Meta(AbstractUser.Meta):
         verbose_name = _("person")  # type: ignore[assignment]  # lazy, as everywhere in Django

@@ -20,6 +20,7 @@ from unfold.widgets import (
     UnfoldAdminEmailInputWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextInputWidget,
+    UnfoldBooleanWidget,
 )
 
 from platforms import audit, jwt, second_factor, tokens
@@ -43,11 +44,12 @@ class MySettingsForm(forms.ModelForm):
 
     class Meta:
         model = User
-        fields = ("first_name", "last_name", "email", "phone", "language", "time_zone")
+        fields = ("first_name", "last_name", "email", "phone", "wants_sms", "language", "time_zone")
         widgets = {
             "first_name": UnfoldAdminTextInputWidget,
             "last_name": UnfoldAdminTextInputWidget,
             "email": UnfoldAdminEmailInputWidget,
+            "wants_sms": UnfoldBooleanWidget,
             "language": UnfoldAdminSelectWidget,
             "time_zone": UnfoldAdminTextInputWidget,
         }

@@ -13,7 +13,7 @@ import remosa.lib.fields
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("platforms", "0004_platform_series_limit"),
+        ("platforms", "0005_wants_sms"),
     ]
 
     operations = [
