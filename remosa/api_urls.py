@@ -14,10 +14,13 @@ from rest_framework.views import APIView
 from automation.api import CasesView, JobsView, MaintenanceView
 from automation.prometheus_api import PrometheusDevicesView
 from devices.api import (
+    CommandSchedulesView,
     CommandsView,
     CommandTemplatesView,
+    DeviceEventsView,
     DevicesView,
     PowerLinksView,
+    RestorationsView,
     SharesView,
     SitesView,
 )
@@ -71,6 +74,9 @@ router.register("device-shares", SharesView, basename="device-share")
 router.register("device-links", PowerLinksView, basename="device-link")
 router.register("command-templates", CommandTemplatesView, basename="command-template")
 router.register("commands", CommandsView, basename="command")
+router.register("command-schedules", CommandSchedulesView, basename="command-schedule")
+router.register("device-events", DeviceEventsView, basename="device-event")
+router.register("restorations", RestorationsView, basename="restoration")
 router.register("gateways", GatewaysView, basename="gateway")
 router.register(
     "sms/inbound", InboundSmsView, basename="sms-inbound"
