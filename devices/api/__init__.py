@@ -4,6 +4,7 @@ from devices.api.commands import CommandsView, CommandTemplatesView
 from devices.api.happenings import DeviceEventsView, RestorationsView
 from devices.api.inventory import DevicesView, PowerLinksView, SitesView
 from devices.api.schedules import CommandSchedulesView
+from devices.api.shares import SharesView
 
 __all__ = [
     "CommandSchedulesView",
@@ -13,5 +14,6 @@ __all__ = [
     "DevicesView",
     "PowerLinksView",
     "RestorationsView",
+    "SharesView",
     "SitesView",
 ]

@@ -30,21 +30,25 @@ from devices.services.outcomes import (
     sweep_commands,
 )
 from devices.services.restorations import power_cycle, see_to
+from devices.services.shares import change_share, end_share, may_share, share_device
 
 __all__ = [
     "Observed",
     "adopt_names",
     "assign_reply",
     "cancel_command",
+    "change_share",
     "clamp_future",
     "close_unknown",
     "confirm",
     "create_device",
     "dispatch_waiting",
+    "end_share",
     "find_device",
     "link_power",
     "mark_unknown",
     "may_send",
+    "may_share",
     "power_cycle",
     "preview",
     "record_delivery",
@@ -59,6 +63,7 @@ __all__ = [
     "remove_device",
     "request_command",
     "see_to",
+    "share_device",
     "sweep_commands",
     "unlink_power",
 ]
