@@ -181,7 +181,7 @@ def _see_to_mass(parent: Case, *, now: datetime) -> bool:
     child = (
         parent.children.filter(state__in=LIVE, device__isnull=False).select_related("device__site").first()
     )
-    if child is None:
+    if child is None or child.device is None:
         return close_well(parent, now=now, outcome="all_back")
     together = [one for one in groups_of(child.device, now=now) if one.subject == parent.subject]
     if not together or not is_over(together[0]) or child.device.state != DeviceState.OFFLINE:
