@@ -13,7 +13,14 @@ from rest_framework.views import APIView
 from rest_framework_simplejwt.views import TokenObtainPairView, TokenRefreshView
 
 from automation.api import CasesView, JobsView
-from devices.api import CommandsView, CommandTemplatesView, DevicesView, PowerLinksView, SitesView
+from devices.api import (
+    CommandsView,
+    CommandTemplatesView,
+    DevicesView,
+    OnboardingsView,
+    PowerLinksView,
+    SitesView,
+)
 from exporters.api import ExporterMacsView, ExportersView
 from platforms.api.permissions import SignedIn
 from platforms.api.views import AuditView, MembersView, PlatformsView, TokensView
@@ -58,6 +65,7 @@ router.register("members", MembersView, basename="member")
 router.register("sites", SitesView, basename="site")
 router.register("devices", DevicesView, basename="device")
 router.register("device-links", PowerLinksView, basename="device-link")
+router.register("onboardings", OnboardingsView, basename="onboarding")
 router.register("command-templates", CommandTemplatesView, basename="command-template")
 router.register("commands", CommandsView, basename="command")
 router.register("gateways", GatewaysView, basename="gateway")

@@ -111,6 +111,12 @@ UNFOLD: dict[str, Any] = {
                         query="kind__exact=socket",
                     ),
                     item(_("Sites"), "location_on", "devices_site_changelist", "sites"),
+                    item(
+                        _("Import and export"),
+                        "upload_file",
+                        "devices_onboarding_changelist",
+                        "onboarding",
+                    ),
                     item(_("Commands"), "send_to_mobile", "devices_command_changelist", "commands"),
                 ],
             },

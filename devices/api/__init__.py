@@ -2,5 +2,13 @@
 
 from devices.api.commands import CommandsView, CommandTemplatesView
 from devices.api.inventory import DevicesView, PowerLinksView, SitesView
+from devices.api.onboarding import OnboardingsView
 
-__all__ = ["CommandTemplatesView", "CommandsView", "DevicesView", "PowerLinksView", "SitesView"]
+__all__ = [
+    "CommandTemplatesView",
+    "CommandsView",
+    "DevicesView",
+    "OnboardingsView",
+    "PowerLinksView",
+    "SitesView",
+]

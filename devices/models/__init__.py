@@ -3,6 +3,7 @@
 from devices.models.catalogue import CommandTemplate, DeviceModel
 from devices.models.commands import Command, CommandEvent
 from devices.models.inventory import Device, DeviceShare, PowerLink, Site
+from devices.models.onboarding import Onboarding
 
 __all__ = [
     "Command",
@@ -11,6 +12,7 @@ __all__ = [
     "Device",
     "DeviceModel",
     "DeviceShare",
+    "Onboarding",
     "PowerLink",
     "Site",
 ]

@@ -11,6 +11,13 @@ from devices.services.commands import (
 )
 from devices.services.inventory import create_device, find_device, link_power, remove_device, unlink_power
 from devices.services.observations import Observed, adopt_names, mark_unknown, record_observations
+from devices.services.onboarding import (
+    cancel_onboarding,
+    may_be_stored,
+    start_onboarding,
+    store_onboarding,
+    table_of,
+)
 from devices.services.outcomes import (
     confirm,
     record_delivery,
@@ -26,6 +33,7 @@ __all__ = [
     "Observed",
     "adopt_names",
     "cancel_command",
+    "cancel_onboarding",
     "close_unknown",
     "confirm",
     "create_device",
@@ -33,6 +41,7 @@ __all__ = [
     "find_device",
     "link_power",
     "mark_unknown",
+    "may_be_stored",
     "may_send",
     "preview",
     "record_delivery",
@@ -45,6 +54,9 @@ __all__ = [
     "refusal_at_barrier",
     "remove_device",
     "request_command",
+    "start_onboarding",
+    "store_onboarding",
     "sweep_commands",
+    "table_of",
     "unlink_power",
 ]

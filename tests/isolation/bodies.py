@@ -47,6 +47,10 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
         "update": {"platform": Ref(Platform), "site": Ref(Site), "name": "new"},
     },
     "PowerLinksView": {"create": {"device": Ref(Device), "socket": SOCKET, "line": 1}},
+    "OnboardingsView": {
+        "create": {"platform": Ref(Platform), "table": "player;mac\nnew;02:55:00:00:00:02\n"},
+        "store": {}, "cancel": {}, "export": {},
+    },
     "CommandsView": {"create": COMMAND, "preview": COMMAND, "cancel": {"reason": "x"}},
     "GatewaysView": {
         "create": {"platform": Ref(Platform), "name": "new", "kind": "console"},
