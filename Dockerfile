@@ -12,6 +12,7 @@ RUN /venv/bin/pip install --require-hashes -r requirements.txt \
 COPY . .
 # The settings insist on their secrets; gathering static files uses neither.
 RUN SECRET_KEY=unused-while-building FIELD_ENCRYPTION_KEYS=dW51c2VkLXdoaWxlLWJ1aWxkaW5nLTAxMjM0NTY3ODk= \
+    AUDIT_KEYS=unused-while-building-0123456789 \
     /venv/bin/python manage.py collectstatic --no-input --verbosity 0 \
     && /venv/bin/python -m compileall -q /app
 

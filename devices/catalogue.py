@@ -41,7 +41,8 @@ __all__ = [
     "render",
 ]
 
-SHIPPED = Path(__file__).parent / "data" / "simpal.csv"
+DATA = Path(__file__).parent / "data"
+SHIPPED = DATA / "simpal.csv"
 COLUMNS = (
     *("model", "key", "category", "name_ru", "name_en", "body", "params"),
     *("effect", "power", "min_role", "line", "dangerous", "source"),
@@ -114,28 +115,29 @@ class Rendered:
     masked: str
 
 
-def load_catalogue(path: Path | None = None) -> list[TemplateSpec]:
-    """Read a catalogue file (UTF-8 CSV with the columns of ``COLUMNS``), the shipped one by default.
+def load_catalogue(*paths: Path) -> list[TemplateSpec]:
+    """Read catalogue files (UTF-8 CSV with the columns of ``COLUMNS``), by default all that are shipped.
 
     Raises CatalogueError naming row and column of the first mistake; never returns a part of a catalogue.
     """
-    with (path or SHIPPED).open(encoding="utf-8", newline="") as lines:
-        reader = csv.DictReader(lines, strict=True)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise CatalogueError(f"the columns must be {','.join(COLUMNS)}", row=1)
-        specs: dict[tuple[str, str], TemplateSpec] = {}
-        bodies: dict[tuple[str, str], str] = {}
-        for number, row in enumerate(reader, start=2):
-            try:
-                spec = _read_row(row)
-                if (spec.model, spec.key) in specs:
-                    raise CatalogueError(f"{spec.model} has {spec.key!r} already", column="key")
-                twin = bodies.setdefault((spec.model, spec.body), spec.key)
-                if twin != spec.key:
-                    raise CatalogueError(f"{spec.model} sends the same text for {twin!r}", column="body")
-            except CatalogueError as exc:
-                raise CatalogueError(exc.problem, column=exc.column, row=number) from exc
-            specs[spec.model, spec.key] = spec
+    specs: dict[tuple[str, str], TemplateSpec] = {}
+    bodies: dict[tuple[str, str], str] = {}
+    for path in paths or sorted(DATA.glob("*.csv")):
+        with path.open(encoding="utf-8", newline="") as lines:
+            reader = csv.DictReader(lines, strict=True)
+            if tuple(reader.fieldnames or ()) != COLUMNS:
+                raise CatalogueError(f"the columns must be {','.join(COLUMNS)}", row=1)
+            for number, row in enumerate(reader, start=2):
+                try:
+                    spec = _read_row(row)
+                    if (spec.model, spec.key) in specs:
+                        raise CatalogueError(f"{spec.model} has {spec.key!r} already", column="key")
+                    twin = bodies.setdefault((spec.model, spec.body), spec.key)
+                    if twin != spec.key:
+                        raise CatalogueError(f"{spec.model} sends the same text for {twin!r}", column="body")
+                except CatalogueError as exc:
+                    raise CatalogueError(exc.problem, column=exc.column, row=number) from exc
+                specs[spec.model, spec.key] = spec
     return list(specs.values())
 
 

@@ -40,6 +40,15 @@ LABELS: "dict[str, Sentence]" = {
     "name1": _("Name of input 1"),
     "name2": _("Name of input 2"),
     "password": _("Device password"),
+    "old": _("Present device password"),
+    "new": _("New device password"),
+    "slave": _("Name of the slave socket"),
+    "slot": _("Slot"),
+    "delta": _("Change of temperature"),
+    "action": _("What to do"),
+    "on": _("switch on"),
+    "off": _("switch off"),
+    "as before": _("as before the outage"),
     "heat": _("heating"),
     "cool": _("cooling"),
     "NC": _("normally closed"),
@@ -316,16 +325,23 @@ class PhoneList:
         return format_lazy(sentence, low=low, high=high)
 
 
+@dataclass(frozen=True)
 class ClockTime:
-    """A time of day, four digits in the SMS; ``20:00`` is taken and becomes ``2000``."""
+    """A time of day with ``separator`` between hours and minutes; both ``2000`` and ``20:00`` are taken."""
 
-    needs_span, least = False, 0
-    form = r"(?:[01][0-9]|2[0-3])[0-5][0-9]"
+    separator: str
+    sentence: "Sentence"
+    needs_span: bool = False
+    least: int = 0
+
+    @property
+    def form(self) -> str:
+        return f"(?:[01][0-9]|2[0-3]){self.separator}[0-5][0-9]"
 
     def normalise(self, spec: ParamSpec, given: object) -> Value | None:
-        if isinstance(given, str) and len(given) == 5 and given[2] == ":":
-            given = given[:2] + given[3:]
-        return str(given) if isinstance(given, str) and re.fullmatch(self.form, given) else None
+        if not isinstance(given, str) or not re.fullmatch("(?:[01][0-9]|2[0-3]):?[0-5][0-9]", given):
+            return None
+        return f"{given[:2]}{self.separator}{given[-2:]}"
 
     def pattern(self, spec: ParamSpec) -> str:
         return self.form
@@ -334,7 +350,7 @@ class ClockTime:
         return {"type": "string", "pattern": f"^{self.form}$"}
 
     def hint(self, spec: ParamSpec) -> "Sentence":
-        return _("Write the time as four digits from 0000 to 2359; 20:00 is taken as 2000.")
+        return self.sentence
 
 
 @dataclass(frozen=True)
@@ -367,7 +383,8 @@ TYPES: dict[str, ParamType] = {
     "enum": Choice(),
     "e164": Phone(),
     "e164_list": PhoneList(),
-    "hhmm": ClockTime(),
+    "hhmm": ClockTime("", _("Write the time as four digits from 0000 to 2359; 20:00 is taken as 2000.")),
+    "clock": ClockTime(":", _("Write the time from 00:00 to 23:59; 2000 is taken as 20:00.")),
     "digits": Characters(
         "0-9",
         _("Write {low} to {high} digits and nothing else."),

@@ -6,11 +6,14 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from automation.sentences import why_sentence
+from notifications import limit_words
 from notifications.ports import Text
 
 
 def sentence(kind: str, data: Mapping[str, Any]) -> str:
     """What the notice ``kind`` about ``data`` says, in one line."""
+    if kind in limit_words.KINDS:
+        return limit_words.sentence(kind, data)
     title = {"title": str(data.get("title", ""))}
     if kind == "verified":
         return _("%(title)s: back and stable") % title
@@ -21,6 +24,8 @@ def sentence(kind: str, data: Mapping[str, Any]) -> str:
 
 def details(kind: str, data: Mapping[str, Any]) -> str:
     """What the reader should know or do."""
+    if kind in limit_words.KINDS:
+        return limit_words.details(kind, data)
     if kind == "verified":
         return _("The case is closed.")
     if kind == "suggested":

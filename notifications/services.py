@@ -3,6 +3,7 @@
 import logging
 import time
 import uuid
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -68,8 +69,15 @@ def recipients(case: Case) -> list[User]:
 
 
 def _address(notice: Notice, case: Case, *, now: datetime) -> None:
+    """Queue the notice for each person of the case, by every channel that reaches them."""
+    people = recipients(case) or list(User.objects.filter(is_superuser=True, is_active=True))
+    address_to(notice, people, now=now)
+
+
+def address_to(notice: Notice, people: Iterable[User], *, now: datetime) -> None:
+    """Queue the notice for each of ``people``, by every channel that reaches them."""
     rows = []
-    for user in recipients(case) or list(User.objects.filter(is_superuser=True, is_active=True)):
+    for user in people:
         for kind in settings.NOTIFICATION_CHANNELS:
             if backend("NOTIFICATION_CHANNELS", kind)().reaches(user):
                 rows.append(
@@ -126,10 +134,17 @@ def _deliver(row: Delivery, *, now: datetime) -> bool:
 
 def _hand_over(row: Delivery) -> None:
     channel: Any = backend("NOTIFICATION_CHANNELS", row.channel)()
-    link = f"{settings.PUBLIC_URL}/admin/automation/case/{row.notice.case_id}/change/"
+    link = f"{settings.PUBLIC_URL}{path_of(row.notice)}"
     with translation.override(row.user.language):
         text = render(row.notice.kind, row.notice.data, link=link)
         channel.send(row.user, text)
+
+
+def path_of(notice: Notice) -> str:
+    """The page that the notice speaks of; its own page where there is no other."""
+    if notice.case_id is not None:
+        return f"/admin/automation/case/{notice.case_id}/change/"
+    return f"/admin/notifications/notice/{notice.pk}/change/"
 
 
 def _try_again(row: Delivery, exc: ChannelError, *, now: datetime) -> None:

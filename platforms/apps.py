@@ -1,6 +1,7 @@
 """App configuration of ``platforms``."""
 
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
 
@@ -10,3 +11,6 @@ class PlatformsConfig(AppConfig):
 
     def ready(self) -> None:
         from platforms import checks  # noqa: F401  registers the system checks
+        from platforms.audit_triggers import install_after_migrate
+
+        post_migrate.connect(install_after_migrate, sender=self, dispatch_uid="platforms.audit_triggers")

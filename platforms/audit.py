@@ -1,21 +1,22 @@
 """Write the journal: one call inside the transaction of the deed.
 
-Values are masked before they are stored; the row is never changed afterwards, except by the
-sealer, which fills the ``seal_*`` columns in order.
+Values are masked before they are stored, and the line is signed; it is never changed afterwards,
+except by the sealer, which fills the ``seal_*`` columns in order (``audit_seal``).
 """
 
 import contextvars
 import math
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
 from django.db import models
 
-from platforms.models import AuditEvent, Platform
+from platforms import audit_seal
+from platforms.models import ApiToken, AuditEvent, Platform
 from remosa.lib.clock import utcnow
 from remosa.lib.fields import EncryptedTextField
 from remosa.lib.redact import mask_mapping
@@ -41,14 +42,25 @@ class RequestFacts:
 
     request_id: str = ""
     address: str | None = None
+    token: ApiToken | None = None  # the API token with which a person's program signed in
 
 
 current_request: contextvars.ContextVar[RequestFacts] = contextvars.ContextVar("audit_request")
 
 
 def person(user: Any) -> Actor:
-    """The actor of a signed-in person."""
+    """The actor of a signed-in person; in a request with one of their API tokens, that token."""
+    token = current_request.get(RequestFacts()).token
+    if token is not None and token.user_id == user.pk:
+        return Actor(Kind.TOKEN, str(token.pk), f"{user} · {token}")
     return Actor(Kind.PERSON, str(user.pk), str(user))
+
+
+def acts_through(token: ApiToken) -> None:
+    """From here to the end of the request, the person acts through this token."""
+    facts = current_request.get(None)
+    if facts is not None:
+        current_request.set(replace(facts, token=token))
 
 
 def record(
@@ -65,7 +77,7 @@ def record(
 ) -> AuditEvent:
     """Append one line. ``verb`` is ``app.deed`` (``command.requested``); ``platform`` None is global."""
     facts = current_request.get(RequestFacts())
-    return AuditEvent.objects.create(
+    line = AuditEvent(
         at=at or utcnow(),
         platform=platform,
         actor_kind=actor.kind,
@@ -82,6 +94,9 @@ def record(
         address=facts.address,
         cause_id=cause_id,
     )
+    audit_seal.sign(line)
+    line.save(force_insert=True)
+    return line
 
 
 def fields_of(row: models.Model, *, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -1,13 +1,14 @@
-"""Start-up check of tenancy: a tenant model that does not say whose it is stops the start."""
+"""Checks at the start: a tenant model that does not say whose it is stops it; the audit must be append-only."""
 
 from typing import Any
 
 from django.apps import apps
-from django.core.checks import Error, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import FieldDoesNotExist
-from django.db import models
+from django.db import connections, models
 from guardian.models import BaseObjectPermission
 
+from platforms import audit_triggers
 from platforms.querysets import PlatformQuerySet
 
 PLATFORM, USER = "platforms.Platform", "platforms.User"
@@ -34,6 +35,20 @@ def tenant_models_declare_their_walls(app_configs: Any, **kwargs: Any) -> list[E
                 )
             )
     return errors
+
+
+@register(Tags.database)
+def the_audit_is_append_only(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
+    """Its triggers are in place. A warning, so that ``migrate``, which puts them in place, may run."""
+    return [
+        Warning(
+            f"The audit can be changed: these triggers are missing: {', '.join(names)}.",
+            hint="Run manage.py migrate, which puts them back, and find out who took them away.",
+            id="platforms.W001",
+        )
+        for alias in databases or []
+        if (names := audit_triggers.missing(connections[alias]))
+    ]
 
 
 def _faults_of(model: type[models.Model]) -> list[Error]:

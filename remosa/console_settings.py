@@ -80,6 +80,7 @@ UNFOLD: dict[str, Any] = {
             {
                 "items": [
                     item(_("Home"), "home", "index"),
+                    item(_("All clients"), "apartment", "clients", "several"),
                     item(
                         _("Cases"),
                         "emergency_home",

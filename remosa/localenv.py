@@ -40,6 +40,7 @@ def field_key() -> str:
 GENERATED: Mapping[str, Callable[[], str]] = {
     "SECRET_KEY": lambda: secrets.token_urlsafe(48),
     "FIELD_ENCRYPTION_KEYS": field_key,
+    "AUDIT_KEYS": lambda: secrets.token_urlsafe(48),
     ADMIN_PASSWORD: lambda: secrets.token_urlsafe(12),
 }
 
@@ -54,6 +55,7 @@ def ensure_local_env(base_dir: Path) -> dict[str, str]:
     wanted = {
         "SECRET_KEY": stored["SECRET_KEY"],
         "FIELD_ENCRYPTION_KEYS": stored["FIELD_ENCRYPTION_KEYS"],
+        "AUDIT_KEYS": stored["AUDIT_KEYS"],
         "DATABASE_URL": f"sqlite:///{(base_dir / 'var' / 'remosa.sqlite3').resolve()}",
         "EGRESS_ALLOW": LOOPBACK,
         "ALLOWED_HOSTS": "127.0.0.1,localhost",

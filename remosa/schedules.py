@@ -6,6 +6,8 @@ SWEEPS = {
     "automation sweep": "automation.tasks.sweep",
     "devices sweep": "devices.tasks.sweep",
     "outbox sweep": "sms.tasks.sweep",
+    "audit sweep": "platforms.tasks.seal_audit",
+    "limits sweep": "notifications.tasks.tell_limits",
     "notices sweep": "notifications.tasks.deliver",
 }
 

@@ -47,6 +47,13 @@ FIELD_ENCRYPTION_KEYS = [
     for key in required_in_production("FIELD_ENCRYPTION_KEYS", development=DEVELOPMENT_FIELD_KEY).split(",")
     if key.strip()
 ]
+AUDIT_KEYS = [  # the first signs the audit, the others only verify: see docs/operations.md before you change it
+    key.strip()
+    for key in required_in_production("AUDIT_KEYS", development=DEVELOPMENT_ONLY).split(",")
+    if key.strip()
+]
+# where the audit's heads are exported to; copy it to another machine
+AUDIT_HEADS_FILE = env.str("AUDIT_HEADS_FILE", default=str(BASE_DIR / "var" / "audit-heads.jsonl"))
 PUBLIC_URL = env.str("PUBLIC_URL", default="http://127.0.0.1:8000").rstrip("/")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost"])
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
@@ -133,8 +140,9 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA busy_timeout=20000;"
         ),
     )
-    # tests use threads, so a file; and its own for each run
-    DATABASES["default"]["TEST"] = {"NAME": BASE_DIR / "var" / f"test-{os.getpid()}.sqlite3"}
+    # tests use threads, so a file; and its own for each run. TEST_RUN=dev with pytest's --reuse-db keeps it.
+    test_run = os.environ.get("TEST_RUN", os.getpid())
+    DATABASES["default"]["TEST"] = {"NAME": BASE_DIR / "var" / f"test-{test_run}.sqlite3"}
 else:
     DATABASES["default"].update(CONN_MAX_AGE=60, CONN_HEALTH_CHECKS=True)
 
@@ -298,6 +306,7 @@ DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="REMOSA <remosa@local
 EMAIL_TIMEOUT = 15  # seconds
 
 # --- ports: what may be plugged in, as dotted paths ---------------------------------------------
+PLATFORM_PANELS = ["remosa.console.panels.health"]  # what the page of a client shows of the apps above
 COMMAND_TRANSPORTS = {"sms": "sms.transport.SmsCommandTransport"}
 COMMAND_GUARDS = [
     "platforms.guards.actor_still_may",

@@ -28,8 +28,8 @@ class GatewaySerializer(PlatformSerializer):
         model = Gateway
         fields = [
             "id", "platform", "name", "kind", "config", "secret", "sender_msisdn", "is_enabled", "priority",
-            "rate_per_minute", "validity_s", "price", "currency", "poll_interval_s", "hook_id", "hook_secret",
-            "breaker", "breaker_until", "last_ok_at", "last_error", "last_error_at", "inbox_polled_at",
+            "rate_per_minute", "validity_s", "price", "price_in", "currency", "poll_interval_s", "hook_id",
+            "hook_secret", "breaker", "breaker_until", "last_ok_at", "last_error", "last_error_at", "inbox_polled_at",
         ]  # fmt: skip
         read_only_fields = [
             "hook_id", "breaker", "breaker_until", "last_ok_at", "last_error", "last_error_at", "inbox_polled_at",

@@ -18,6 +18,7 @@ from tests.isolation.world import World, build_two, has_free_text, is_marked, te
 pytestmark = pytest.mark.django_db
 
 Worlds = tuple[World, World, User]
+SHORT_API, SHORT_PAGES = 12, 150  # `make test` asks one in so many; `make soak` asks all
 
 
 @pytest.fixture
@@ -49,6 +50,23 @@ def test_every_tenant_model_has_something_to_leak(worlds: Worlds) -> None:
     ]
 
     assert (bare, unmarked) == ([], [])
+
+
+@pytest.mark.timeout(600)
+def test_nobody_finds_anything_of_another_platform_in_a_sample(
+    worlds: Worlds, figure: Callable[[str, str], None]
+) -> None:
+    south, north, root = worlds
+    routes, web, judge = all_routes(), Web(), sweep.Judge(south, north)
+    sample = sweep.Sample(of_api=SHORT_API, of_pages=SHORT_PAGES, guide="south admin")
+
+    for caller in all_callers(south, north, root):
+        sweep.run(web, judge, caller, routes, sample)
+
+    found = judge.findings
+    figure("isolation", f"{found.asked} combinations, {len(found.leaks)} leaks")
+    assert found.asked >= 1500
+    assert not found.leaks + found.faults, found.report()
 
 
 @pytest.mark.soak  # some minutes

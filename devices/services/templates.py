@@ -1,31 +1,34 @@
 """Bring the command catalogue from its data files into the tables."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 from django.db import transaction
 
-from devices.catalogue import TemplateSpec, load_catalogue
+from devices.catalogue import DATA, TemplateSpec, load_catalogue
 
-DATA = Path(__file__).resolve().parent.parent / "data"
-MODELS = {  # code: (vendor, outputs)
-    "D210": ("SimPal", 1),
-    "D410": ("SimPal", 2),
-}
+
+def shipped_models() -> list[dict[str, Any]]:
+    """The models of ``models.json``: code, vendor, lines (outputs), and ``rules``, what their replies mean."""
+    models = json.loads((DATA / "models.json").read_text(encoding="utf-8"))
+    for model in models:
+        path = DATA / "replies" / f"{model.pop('replies')}.json"
+        model["rules"] = json.loads(path.read_text(encoding="utf-8"))
+    return models
 
 
 def load_catalogue_into_tables() -> int:
     """Create or update each model and template of ``devices/data``; the number of templates. Repeatable."""
     from devices.models import CommandTemplate, DeviceModel  # also called while apps are being migrated
 
-    rules = json.loads((DATA / "replies.json").read_text(encoding="utf-8"))
     specs = load_catalogue()
     with transaction.atomic():
         models = {}
-        for code, (vendor, lines) in MODELS.items():
+        for shipped in shipped_models():
+            code, rules = shipped["code"], shipped["rules"]
             model, created = DeviceModel.objects.get_or_create(
-                code=code, defaults={"vendor": vendor, "lines": lines, "reply_rules": rules}
+                code=code,
+                defaults={"vendor": shipped["vendor"], "lines": shipped["lines"], "reply_rules": rules},
             )
             if not created and not model.rules_edited and model.reply_rules != rules:
                 DeviceModel.objects.filter(pk=model.pk).update(reply_rules=rules)

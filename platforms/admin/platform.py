@@ -1,25 +1,43 @@
 """The page of one client: its people, its limits and what is used of them, its automation."""
 
+import json
+from dataclasses import dataclass
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django import forms
-from django.contrib import admin
-from django.http import HttpRequest
+from django.conf import settings
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import F, Q
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path
+from django.utils.module_loading import import_string
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _g
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
-from platforms import quotas, switches
+from platforms import ledger, quotas, statement_file, switches
 from platforms.admin.people import RoleFormSet
 from platforms.admin.switches import is_engaged
-from platforms.admin_base import PlatformAdmin, PlatformInline
+from platforms.admin_base import PlatformAdmin, PlatformInline, grants_of
 from platforms.console.deeds import Deed, ReasonForm
 from platforms.console.display import bar, pill
-from platforms.models import Membership, Platform
+from platforms.models import ApiToken, Membership, Platform, Usage
 from platforms.roles import Perm
 from platforms.services import create_platform
 from remosa.lib.clock import utcnow
+
+SUPERADMIN_ONLY = (
+    "name",
+    "is_active",
+    "device_limit",
+    "sms_limit",
+    "sms_price_out",
+    "sms_price_in",
+    "currency",
+)
 
 
 class MemberInline(PlatformInline):
@@ -51,6 +69,60 @@ def usage_of(platform: Platform) -> list[dict[str, Any]]:
     return rows
 
 
+@dataclass(frozen=True)
+class Month:
+    """The SMS of the running month by day, where they lead, and what the chart shows of it."""
+
+    period: str
+    limit: int
+    forecast: int
+    chart: str
+    sentence: str
+    tone: str
+
+
+def month_of(platform: Platform) -> Month:
+    """What was sent on each day of this month, and what it comes to if the rest is like the last week."""
+    now = utcnow()
+    period, today = quotas.sms_period(platform, now), now.astimezone(ZoneInfo(platform.time_zone)).date()
+    counts = ledger.by_day(platform, period)
+    rows = Usage.objects.filter(platform=platform, kind=quotas.SMS, period=period)
+    taken, sent = sum(row.used + row.reserved for row in rows), sum(count for _day, count in counts)
+    promised = max(0, taken - sent)
+    end = ledger.forecast(counts, today=today, promised=promised)
+    ahead = sum(1 for day, _count in counts if day > today)
+    each = round((end - sent - promised) / ahead, 1) if ahead else 0
+    chart = {
+        "labels": [day.day for day, _count in counts],
+        "datasets": [
+            {
+                "label": _g("SMS parts"), "data": [count if day <= today else None for day, count in counts],
+                "backgroundColor": "var(--color-primary-600)", "displayYAxis": True,
+            },
+            {
+                "label": _g("forecast"), "data": [each if day > today else None for day, _count in counts],
+                "backgroundColor": "var(--color-base-400)",
+            },
+        ],
+    }  # fmt: skip
+    figures = {"end": end, "limit": platform.sms_limit}
+    if end > platform.sms_limit:
+        sentence, tone = (
+            _g("About %(end)d by the end of the month: more than the limit of %(limit)d."),
+            "amber",
+        )
+    else:
+        sentence, tone = _g("About %(end)d by the end of the month, of %(limit)d."), "green"
+    return Month(period, platform.sms_limit, end, json.dumps(chart), sentence % figures, tone)
+
+
+def live_tokens(platform: Platform) -> list[ApiToken]:
+    """The tokens that work now, those that were used last on top."""
+    rows = ApiToken.objects.filter(platform=platform, revoked_at=None)
+    rows = rows.filter(Q(expires_at=None) | Q(expires_at__gt=utcnow()))
+    return list(rows.order_by(F("last_used_at").desc(nulls_last=True), "-created_at")[:8])
+
+
 def automation_stop(platform: Platform) -> Any:
     """The switch that stops this platform's automation as a whole now, or None."""
     return switches.stopping(platform_id=platform.pk, now=utcnow())
@@ -69,7 +141,14 @@ class PlatformPage(PlatformAdmin):
         (
             _("Limits"),
             {
-                "fields": ("device_limit", "sms_limit", "sms_people_share_ratio"),
+                "fields": (
+                    "device_limit",
+                    "sms_limit",
+                    "sms_people_share_ratio",
+                    "sms_price_out",
+                    "sms_price_in",
+                    "currency",
+                ),
                 "description": _(
                     "The operator of REMOSA sets the limits; the share kept for people is yours to set."
                 ),
@@ -98,9 +177,7 @@ class PlatformPage(PlatformAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Platform | None = None) -> list[str]:
         fixed = super().get_readonly_fields(request, obj)
-        return (
-            fixed if request.user.is_superuser else [*fixed, "name", "is_active", "device_limit", "sms_limit"]
-        )
+        return fixed if request.user.is_superuser else [*fixed, *SUPERADMIN_ONLY]
 
     def get_inlines(self, request: HttpRequest, obj: Platform | None = None) -> Any:
         return self.inlines if obj is not None else ()
@@ -128,7 +205,39 @@ class PlatformPage(PlatformAdmin):
         return _g("Automation runs again.")
 
     def head_context(self, request: HttpRequest, row: Platform) -> dict[str, Any]:
-        return {"usage": usage_of(row), "stop": automation_stop(row)}
+        """Limits for everybody; the month, tokens and health for those who see the whole platform or manage it."""
+        shown: dict[str, Any] = {"usage": usage_of(row), "stop": automation_stop(row)}
+        grants = grants_of(request)
+        if grants.holds(Perm.SEE_ALL, row.pk):
+            shown |= {"month": month_of(row), "panels": self.panels(request, row)}
+        if grants.holds(Perm.MANAGE_PLATFORM, row.pk):
+            shown |= {"tokens": live_tokens(row), "months": ledger.months_of(row)[:24], "manages": True}
+        return shown
+
+    def panels(self, request: HttpRequest, row: Platform) -> list[dict[str, Any]]:
+        """What the apps above say of this platform (port ``PLATFORM_PANELS``): a template and its context each."""
+        return [import_string(path)(request, row) for path in settings.PLATFORM_PANELS]
+
+    def get_urls(self) -> list[URLPattern]:
+        statement = path(
+            "<path:object_id>/statement/", self.admin_site.admin_view(self.statement_view),
+            name="platforms_platform_statement",
+        )  # fmt: skip
+        return [statement, *super().get_urls()]
+
+    def statement_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """A month's statement as XLSX or CSV; what the gateways take is for the operator's eyes."""
+        row = self.require_row(request, object_id)
+        if not self.holds(request, Perm.MANAGE_PLATFORM, row):
+            raise PermissionDenied
+        period = request.GET.get("month", "") or quotas.sms_period(row, utcnow())
+        try:
+            return statement_file.answer(
+                row, period, request.GET.get("as", "xlsx"), with_cost=request.user.is_superuser
+            )
+        except ValueError:
+            messages.error(request, _g("There is no such statement. Choose a month, as CSV or XLSX."))
+            return HttpResponseRedirect(self.page_of(row))
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).prefetch_related("usage", "kill_switches")

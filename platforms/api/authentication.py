@@ -9,7 +9,7 @@ from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from platforms import tokens
+from platforms import audit, tokens
 from platforms.models import ApiToken, User
 from platforms.models.tokens import Scope
 from remosa.lib.clock import utcnow
@@ -54,6 +54,7 @@ class ApiTokenAuthentication(BaseAuthentication):
         for scope in ("read", "command"):
             row = tokens.find(text, scope=scope, now=now)
             if row is not None and row.user is not None and row.platform_id is None:
+                audit.acts_through(row)
                 return row.user, row
         if self.machine_scope:
             row = tokens.find(text, scope=self.machine_scope, now=now)

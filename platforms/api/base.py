@@ -47,6 +47,8 @@ class PlatformViewSet(InUtc, viewsets.GenericViewSet):
     search_fields: ClassVar[tuple[str, ...]] = ()
     ordering_fields: ClassVar[tuple[str, ...]] = ()
     ordering: ClassVar[tuple[str, ...]] = ("pk",)
+    listing: ClassVar[tuple[str, ...]] = ("list",)  # the actions that answer with several rows
+    extra_parameters: ClassVar[dict[str, tuple[str, ...]]] = {}  # of an action, besides the list's own
 
     def perm_needed(self) -> str:
         """The permission of the running action."""
@@ -59,7 +61,7 @@ class PlatformViewSet(InUtc, viewsets.GenericViewSet):
 
     def filter_queryset(self, queryset: models.QuerySet) -> models.QuerySet:
         """Filters are for lists; a single row is found by its number alone."""
-        return super().filter_queryset(queryset) if self.action == "list" else queryset
+        return super().filter_queryset(queryset) if self.action in self.listing else queryset
 
     def visible(self) -> models.QuerySet:
         """The rows that the caller may read."""

@@ -65,6 +65,7 @@ class KnownParameters(filters.BaseFilterBackend):
             name for name, found in filters_of.items() if isinstance(found, django_filters.BooleanFilter)
         }
         known = ALWAYS_KNOWN | set(filters_of)
+        known |= set(getattr(view, "extra_parameters", {}).get(getattr(view, "action", None), ()))
         known |= {"search"} if view.search_fields else set()
         known |= {"ordering"} if view.ordering_fields else set()
         if unknown := sorted(set(request.query_params) - known):

@@ -5,18 +5,21 @@ from typing import Any
 
 from django.db import models
 from django.db.models import Q
+from django.http import HttpResponseBase
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, status
+from rest_framework.decorators import action
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from platforms import tokens
+from platforms import audit_export, tokens
 from platforms.access import require
 from platforms.api.base import Changes, Creates, Deletes, PlatformViewSet, Reads
-from platforms.api.errors import Conflict
+from platforms.api.errors import Conflict, Invalid
 from platforms.api.scope import reads_phones
 from platforms.api.serializers import PlatformSerializer, VisibleRelatedField
 from platforms.models import ApiToken, AuditEvent, Membership, Platform, User
@@ -24,6 +27,7 @@ from platforms.models.tokens import Scope
 from platforms.roles import Perm, Role
 from platforms.services import create_platform, set_role
 from remosa.lib.clock import utcnow
+from remosa.lib.tables import FORMATS
 
 OWN_SCOPES = (Scope.READ, Scope.COMMAND)  # of a person's token
 MACHINE_SCOPES = (Scope.SCRAPE, Scope.INGEST, Scope.INTAKE, Scope.EDGE)  # of a platform's token
@@ -54,13 +58,16 @@ class PeopleField(VisibleRelatedField):
 class PlatformRecordSerializer(PlatformSerializer):
     """A platform. Name, activity and limits are the superadmin's; an admin sets the rest."""
 
-    SUPERADMIN_ONLY = ("name", "is_active", "device_limit", "sms_limit")
+    SUPERADMIN_ONLY = (
+        "name", "is_active", "device_limit", "sms_limit", "sms_price_out", "sms_price_in", "currency",
+    )  # fmt: skip
     create_only = ()
 
     class Meta:
         model = Platform
         fields = [
-            "id", "name", "is_active", "time_zone", "device_limit", "sms_limit", "sms_people_share_ratio", "created_at",
+            "id", "name", "is_active", "time_zone", "device_limit", "sms_limit", "sms_people_share_ratio",
+            "sms_price_out", "sms_price_in", "currency", "created_at",
         ]  # fmt: skip
         read_only_fields = ["created_at"]
 
@@ -265,5 +272,30 @@ class AuditView(Reads, PlatformViewSet):
         "platform": ["exact"], "verb": ["exact"], "actor_kind": ["exact"], "target_type": ["exact"],
         "target_id": ["exact"], "cause_id": ["exact"], "at": ["gte", "lte"],
     }  # fmt: skip
+    search_fields = ("actor_label", "verb", "target_label", "reason", "request_id")
+    listing = ("list", "export")
+    extra_parameters = {"export": ("as",)}
     ordering_fields = ("at",)
     ordering = ("-at", "pk")
+
+    @extend_schema(
+        parameters=[OpenApiParameter("as", str, enum=FORMATS, description="The form; csv unless given.")],
+        responses={(200, "application/octet-stream"): OpenApiTypes.BINARY},
+        filters=True,
+    )
+    @action(detail=False, methods=["get"], pagination_class=None)
+    def export(self, request: Request) -> HttpResponseBase:
+        """What the list shows, all pages of it, as CSV, XLSX or JSON. Leaves a line in the audit."""
+        asked = request.query_params
+        form = asked.get("as", FORMATS[0])
+        if form not in FORMATS:
+            raise Invalid(_("Choose among: %(forms)s.") % {"forms": ", ".join(FORMATS)}, {"as": [form]})
+        try:
+            return audit_export.answer(
+                self.filter_queryset(self.get_queryset()),
+                form,
+                by=request.user,
+                reads_all=lambda key: reads_phones(request, key),
+            )
+        except audit_export.TooMany as exc:
+            raise Conflict(str(exc)) from exc

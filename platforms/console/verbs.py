@@ -3,6 +3,7 @@
 from django.utils.translation import gettext_lazy as _
 
 VERBS = {
+    "audit.exported": _("audit exported"),
     "automation.resumed": _("automation resumed"),
     "automation.stopped": _("automation stopped"),
     "case.acknowledged": _("case taken"),

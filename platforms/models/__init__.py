@@ -1,6 +1,7 @@
 """Tables of ``platforms``: people, clients, limits, switches, tokens, audit."""
 
-from platforms.models.audit import AuditEvent
+from platforms.models.audit import AuditEvent, AuditHead
+from platforms.models.ledger import LedgerEntry
 from platforms.models.limits import QuotaReservation, Usage
 from platforms.models.people import Membership, User
 from platforms.models.platform import Platform, PlatformGroupObjectPermission, PlatformUserObjectPermission
@@ -10,7 +11,9 @@ from platforms.models.tokens import ApiToken
 __all__ = [
     "ApiToken",
     "AuditEvent",
+    "AuditHead",
     "KillSwitch",
+    "LedgerEntry",
     "Membership",
     "Platform",
     "PlatformGroupObjectPermission",

@@ -4,7 +4,7 @@ from zoneinfo import available_timezones
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator, MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 from guardian.models import GroupObjectPermissionBase, UserObjectPermissionBase
@@ -25,6 +25,9 @@ def validate_time_zone(value: str) -> None:
             _("“%(value)s” is not a time zone. Use an IANA name such as Europe/Moscow."),
             params={"value": value},
         )
+
+
+validate_currency = RegexValidator(r"\A[A-Z]{3}\Z", _("Three capital letters, for example RUB."))
 
 
 class Platform(models.Model):
@@ -50,6 +53,15 @@ class Platform(models.Model):
         validators=[MinValueValidator(0.0), MaxValueValidator(1.0)],
         help_text=_("The part of the SMS limit that automation may not use (0 to 1)."),
     )
+    sms_price_out = models.DecimalField(
+        _("price of a sent SMS part"), max_digits=10, decimal_places=4, null=True, blank=True,
+        validators=[MinValueValidator(0)], help_text=_("What the client pays. Empty: what the gateway takes."),
+    )  # fmt: skip
+    sms_price_in = models.DecimalField(
+        _("price of a received SMS part"), max_digits=10, decimal_places=4, null=True, blank=True,
+        validators=[MinValueValidator(0)], help_text=_("What the client pays. Empty: what the gateway takes."),
+    )  # fmt: skip
+    currency = models.CharField(_("currency"), max_length=3, default="RUB", validators=[validate_currency])
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     objects = PlatformQuerySet.as_manager()

@@ -2,7 +2,7 @@
 
 from django.urls import reverse
 
-from remosa.console.navigation import is_superadmin, listed, may_open
+from remosa.console.navigation import has_several, is_superadmin, listed, may_open
 
 cases = may_open("automation.case")
 notices = may_open("notifications.notice")
@@ -22,6 +22,7 @@ members = may_open("platforms.membership")
 tokens = may_open("platforms.apitoken")
 audit = may_open("platforms.auditevent")
 operator = is_superadmin
+several = has_several
 
 DEVICES = reverse("admin:devices_device_changelist")
 on_player = listed(DEVICES, kind__exact="player")

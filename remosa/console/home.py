@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, Q
+from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -30,6 +30,8 @@ from remosa.lib.clock import utcnow
 from sms.models import Gateway
 
 CASES_SHOWN = 12
+CLOSED_SHOWN = 5
+CLOSED_RECENTLY = timedelta(hours=24)
 CLIENTS_SHOWN = 50
 LATE = timedelta(minutes=3)  # the sweep runs each minute; silent for longer means that REMOSA itself is sick
 
@@ -76,7 +78,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 def live_context(request: HttpRequest) -> dict[str, Any]:
     """Everything that the refreshed part of the home page shows."""
     now, grants = utcnow(), grants_of(request)
-    clients = _clients(grants, now=now)
+    clients = clients_of(grants, now=now)
     total: Counter = Counter()
     for client in clients:
         total += client.counts
@@ -85,6 +87,7 @@ def live_context(request: HttpRequest) -> dict[str, Any]:
         "now": now,
         "tiles": _tiles(total, commands),
         "lines": _live_cases(request, now=now),
+        "closed": _closed_cases(request, now=now),
         "live_total": total["live"],
         "cases_shown": CASES_SHOWN,
         "clients": clients[:CLIENTS_SHOWN],
@@ -101,7 +104,7 @@ def live_context(request: HttpRequest) -> dict[str, Any]:
 # --- counts ----------------------------------------------------------------------------------------
 
 
-def _clients(grants: Grants, *, now: datetime) -> list[Client]:
+def clients_of(grants: Grants, *, now: datetime) -> list[Client]:
     """The person's platforms with everything that is counted on them, those in need first."""
     platforms = Platform.objects.filter(pk__in=grants.platforms(Perm.VIEW), is_active=True).order_by("name")
     clients = {platform.pk: Client(platform) for platform in platforms}
@@ -185,10 +188,20 @@ def _tiles(total: Counter, commands: int) -> list[Tile]:
 
 def _live_cases(request: HttpRequest, *, now: datetime) -> list[CaseLine]:
     rows = board(Case.objects.visible_to(request.user).filter(state__in=LIVE))
+    return _in_words(request, rows, limit=CASES_SHOWN, now=now)
+
+
+def _closed_cases(request: HttpRequest, *, now: datetime) -> list[CaseLine]:
+    """What has just been repaired, or given up: the proof that automation works."""
+    rows = with_proposals(Case.objects.visible_to(request.user).filter(closed_at__gte=now - CLOSED_RECENTLY))
+    return _in_words(request, rows.order_by("-closed_at"), limit=CLOSED_SHOWN, now=now)
+
+
+def _in_words(request: HttpRequest, rows: QuerySet[Case], *, limit: int, now: datetime) -> list[CaseLine]:
     rows = rows.select_related("platform", "device__site", "job", "parent", "acknowledged_by")
     grants = grants_of(request)
     names = grants.platforms(Perm.VIEW) <= grants.platforms(Perm.SEE_ALL)
-    return case_lines(rows[:CASES_SHOWN], now=now, names=names)
+    return case_lines(rows[:limit], now=now, names=names)
 
 
 # --- lights ----------------------------------------------------------------------------------------

@@ -32,6 +32,11 @@ def is_superadmin(request: HttpRequest) -> bool:
     return bool(request.user.is_active and request.user.is_superuser)
 
 
+def has_several(request: HttpRequest) -> bool:
+    """Whether the person works on more than one platform."""
+    return len(grants_of(request).platforms(Perm.VIEW)) > 1
+
+
 def sees_all(request: HttpRequest) -> bool:
     """Whether the person sees every device of some platform."""
     return grants_of(request).anywhere(Perm.SEE_ALL)

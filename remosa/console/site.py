@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.dataclasses import SearchResult
 from unfold.sites import UnfoldAdminSite
 
-from remosa.console import views
+from remosa.console import clients, views
 
 SEARCHED = ("devices.device", "devices.site", "automation.job", "exporters.exporter", "platforms.platform")
 MOST_FOUND = 10  # of each kind
@@ -57,6 +57,7 @@ class ConsoleSite(UnfoldAdminSite):
         return [
             path("language/", views.set_language, name="set_language"),
             path("live/", self.admin_view(views.live), name="live"),
+            path("clients/", self.admin_view(clients.clients_page), name="clients"),
             path("me/", self.admin_view(views.my_settings), name="my_settings"),
         ]
 

@@ -21,7 +21,14 @@ ADDREALITY_TOKEN = "demo-addreality-token"  # noqa: S105  opens nothing but the 
 PLAYERS_PER_SOCKET = 3
 CUBIC_PLAYERS = 40
 FIRST_ADDREALITY_ID = 4701
-LINES = {"D210": (1,), "D410": (1, 2)}
+LINES = {
+    "D210": (1,),
+    "D410": (1, 2),
+    "T40-T20": (1,),
+    "T80": (1,),
+    "GSM-SOCKET": (1,),
+    "ISOCKET-706": (1, 2),
+}
 
 
 @dataclass(frozen=True)

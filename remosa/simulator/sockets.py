@@ -1,18 +1,19 @@
-"""How a simulated SimPal socket obeys one SMS: pure, and as strict as the catalogue.
+"""How a simulated socket obeys one SMS: pure, and as strict as the catalogue.
 
 Given the socket's state and an understood command it says what to switch, now or later, and what
-to answer. Time, radio and players belong to the world. The vendor publishes no reply texts for
-these models, so the answers below are REMOSA's own plain sentences.
+to answer, in its model's dialect. Time, radio and players belong to the world.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from remosa.simulator.dialects import Dialect, dialect_of
 from remosa.simulator.fleet import SocketSpec
 
 FACTORY_PASSWORD = "1234"  # noqa: S105  printed in the manual
 MAX_USERS = 10
+RESTART_MINUTES = 1  # of a power cycle whose length stands in the socket itself
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,10 @@ class Socket:
     def __post_init__(self) -> None:
         self.outputs = {line: True for line in self.spec.lines}
 
+    @property
+    def dialect(self) -> Dialect:
+        return dialect_of(self.spec.model)
+
     def feeds(self, line: int) -> bool:
         """Whether current flows to what hangs on ``line``."""
         return self.mains and self.outputs[line]
@@ -74,25 +79,21 @@ def obey(socket: Socket, *, sender: str, command: Understood | None) -> Obeyed:
     A stranger gets no effect; a user's number may switch and ask, only the administrator may
     configure. Outputs are left to the caller, who owns the clock.
     """
+    say = socket.dialect
     if command is not None and command.key == "register_admin" and socket.admin is None:
         socket.admin = sender
-        return Obeyed("OK")
+        return Obeyed(say.accepted)
     if not _may(socket, sender, command):
-        return Obeyed("ERR NOT ADMIN")
+        return Obeyed(say.not_authorised)
     if command is None:
-        return Obeyed("ERR FORMAT")
+        return Obeyed(say.bad_command)
     if command.category in ("numbers", "notices", "danger"):
         return _configure(socket, command)
     if command.category == "status":
         return Obeyed(_status(socket, command))
     if command.key == "delay_off":
-        return Obeyed("OK", drops_delays=True)
+        return Obeyed(say.accepted, drops_delays=True)
     return _switch(socket, command)
-
-
-def output_text(lines: Mapping[int, bool]) -> str:
-    """``OUT1 ON; OUT2 OFF``."""
-    return "; ".join(f"OUT{line} {'ON' if on else 'OFF'}" for line, on in sorted(lines.items()))
 
 
 def _may(socket: Socket, sender: str, command: Understood | None) -> bool:
@@ -102,45 +103,55 @@ def _may(socket: Socket, sender: str, command: Understood | None) -> bool:
 
 
 def _configure(socket: Socket, command: Understood) -> Obeyed:
-    if command.key in ("add_user", "add_users_level2"):
+    say = socket.dialect
+    if command.key in ("add_user", "add_users", "add_users_level2"):
         users = socket.users | set(command.params.get("phones") or [command.params["phone"]])
         if len(users) > MAX_USERS:
-            return Obeyed("ERR FULL")
+            return Obeyed(say.list_full)
         socket.users = users
     elif command.key == "remove_user":
         socket.users.discard(command.params["phone"])
     elif command.key == "remove_all_users":
         socket.users.clear()
+    elif command.key == "change_admin":
+        socket.admin = command.params["phone"]
     elif command.key in ("mains_sms_on", "mains_sms_off"):
         socket.mains_sms = command.key == "mains_sms_on"
     elif command.key == "factory_reset":
-        if str(command.params.get("password", "")) != FACTORY_PASSWORD:
-            return Obeyed("ERR PASSWORD")
+        if str(command.params.get("password", FACTORY_PASSWORD)) != FACTORY_PASSWORD:
+            return Obeyed(say.wrong_password)
         socket.admin, socket.mains_sms = None, True
         socket.users.clear()
-        return Obeyed("OK", drops_delays=True)
-    return Obeyed("OK")
+        return Obeyed(say.accepted, drops_delays=True)
+    return Obeyed(say.accepted)
 
 
 def _status(socket: Socket, command: Understood) -> str:
     if command.key != "status":
-        return "OK"
-    mains = "MAINS OK" if socket.mains else "MAINS LOST"
-    return f"{output_text(socket.outputs)}; T={socket.temperature_c}C; {mains}; GSM {socket.signal}"
+        return socket.dialect.accepted
+    return socket.dialect.status(
+        socket.outputs, mains=socket.mains, temperature_c=socket.temperature_c, signal=socket.signal
+    )
 
 
 def _switch(socket: Socket, command: Understood) -> Obeyed:
+    say = socket.dialect
+    if "slave" in command.params:
+        return Obeyed(say.accepted)  # another socket, that this world does not have
     lines = (command.line,) if command.line in socket.spec.lines else socket.spec.lines
     minutes = int(command.params.get("minutes", 0))
     if command.power in ("on", "off"):
         on = command.power == "on"
-        return Obeyed(output_text(dict.fromkeys(lines, on)), tuple(Change(line, on) for line in lines))
+        return Obeyed(say.switched(dict.fromkeys(lines, on)), tuple(Change(line, on) for line in lines))
     if command.power in ("cycle", "on_then_off"):
         first = command.power == "on_then_off"
+        back = minutes or RESTART_MINUTES
         changes = [
-            change for line in lines for change in (Change(line, first), Change(line, not first, minutes))
+            change for line in lines for change in (Change(line, first), Change(line, not first, back))
         ]
-        return Obeyed(f"{output_text(dict.fromkeys(lines, first))} {minutes} MIN", tuple(changes))
+        return Obeyed(say.for_a_time(dict.fromkeys(lines, first), minutes), tuple(changes))
     if command.power in ("on_later", "off_later"):
-        return Obeyed("OK", tuple(Change(line, command.power == "on_later", minutes) for line in lines))
-    return Obeyed("OK")  # schedules, thermostat, sensors: accepted, and without effect in this world
+        on = command.power == "on_later"
+        answer = say.later(socket.outputs, on=on, minutes=minutes)
+        return Obeyed(answer, tuple(Change(line, on, minutes) for line in lines))
+    return Obeyed(say.accepted)  # schedules, thermostat, sensors: accepted, and without effect in this world

@@ -210,7 +210,8 @@ class World:
             socket.mains = on
             self._power_changed(socket)
             if socket.mains_sms and socket.admin:
-                self._radio_from_socket(msisdn, socket.admin, "MAINS OK" if on else "MAINS LOST")
+                say = socket.dialect
+                self._radio_from_socket(msisdn, socket.admin, say.mains_back if on else say.mains_lost)
 
     def set_admin(self, msisdn: str, admin: str | None) -> None:
         """Give a socket another administrator's number, or none."""
@@ -379,7 +380,7 @@ class World:
         self._disarm(*key)
         self._switch(socket, Change(change.line, change.on))
         if self.habits.announces_return and socket.admin:
-            text = f"OUT{change.line} {'ON' if change.on else 'OFF'}"
+            text = socket.dialect.switched({change.line: change.on})
             self._radio_from_socket(socket.spec.msisdn, socket.admin, text)
 
     def _power_changed(self, socket: Socket) -> None:

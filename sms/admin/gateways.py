@@ -36,6 +36,7 @@ SENDING = [
     "rate_per_minute",
     "validity_s",
     "price",
+    "price_in",
     "currency",
     "poll_interval_s",
 ]

@@ -47,6 +47,9 @@ class Gateway(models.Model):
     rate_per_minute = models.PositiveIntegerField(_("SMS per minute"), default=60)
     validity_s = models.PositiveIntegerField(_("validity, seconds"), default=300)
     price = models.DecimalField(_("price per SMS part"), max_digits=10, decimal_places=4, default=0)
+    price_in = models.DecimalField(
+        _("price per received SMS part"), max_digits=10, decimal_places=4, default=0
+    )
     currency = models.CharField(_("currency"), max_length=3, default="RUB")
     poll_interval_s = models.FloatField(_("inbox poll, seconds"), default=5.0)
     hook_id = models.UUIDField(_("callback number"), default=uuid.uuid4, unique=True, editable=False)

@@ -13,10 +13,12 @@ from django.db import DatabaseError, IntegrityError, transaction
 
 from devices.models import Device
 from devices.services import record_reply
-from platforms import audit
+from platforms import audit, ledger
 from remosa.lib.phones import normalise_msisdn
 from sms.models import Gateway, InboundSms
 from sms.ports import InboundText
+from sms.segments import count
+from sms.services.messages import tariff_of
 from sms.signals import inbound_matched
 from sms.states import INBOUND, InboundState
 
@@ -108,6 +110,7 @@ def _device_of(row: InboundSms) -> Device | None:
 
 
 def _conclude(row: InboundSms, target: InboundState, *, now: datetime, reason: str, **columns: Any) -> None:
+    parts = count(row.body).parts  # before what must not be kept is masked
     if not INBOUND.move(row, target, now=now, reason=reason, **columns):
         return
     device: Device | None = row.device
@@ -116,6 +119,11 @@ def _conclude(row: InboundSms, target: InboundState, *, now: datetime, reason: s
         actor=actor, verb="sms.received", target=row, platform=row.platform, reason=reason, at=now,
         cause_id=row.command.cause_id if row.command else None, after={"match": row.state},
     )  # fmt: skip
+    if row.platform is not None:
+        ledger.charge(
+            platform=row.platform, direction=ledger.Direction.IN, subject_id=row.pk, units=parts,
+            tariff=tariff_of(row.gateway, ledger.Direction.IN), at=now, reserved_at=row.received_at,
+        )  # fmt: skip
     key = row.pk
     transaction.on_commit(lambda: inbound_matched.send_robust(InboundSms, inbound_id=key))
 

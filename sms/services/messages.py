@@ -8,7 +8,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from devices.models import Command
-from platforms import audit, quotas
+from platforms import audit, ledger, quotas
 from platforms.models import Platform
 from remosa.lib.phones import normalise_msisdn
 from sms import bell
@@ -108,8 +108,25 @@ def cancel(message: SmsMessage, *, now: datetime, by: str = "", reason: str = "c
 
 
 def settle_units(message: SmsMessage, *, spent: bool) -> None:
-    """Spend or give back what was reserved for ``message``; harmless when that was done before."""
-    quotas.settle(key=message.pk, spent=spent)
+    """Spend or give back what was reserved for ``message``; harmless when that was done before.
+
+    What is spent stands in the ledger from the same transaction on.
+    """
+    if quotas.settle(key=message.pk, spent=spent) and spent:
+        ledger.charge(
+            platform=message.platform, direction=ledger.Direction.OUT, subject_id=message.pk,
+            units=message.segments, tariff=tariff_of(message.gateway, ledger.Direction.OUT),
+            at=message.state_changed_at, reserved_at=message.created_at, purpose=message.purpose,
+            is_certain=message.state != SmsState.UNKNOWN,
+        )  # fmt: skip
+
+
+def tariff_of(gateway: Gateway | None, direction: str) -> ledger.Tariff:
+    """What one part costs through ``gateway``."""
+    if gateway is None:
+        return ledger.Tariff()
+    cost = gateway.price if direction == ledger.Direction.OUT else gateway.price_in
+    return ledger.Tariff(gateway.pk, gateway.name, cost, gateway.currency)
 
 
 def note_move(message: SmsMessage, *, now: datetime) -> None:

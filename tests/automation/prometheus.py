@@ -14,8 +14,22 @@ def vector(*series: tuple[dict[str, str], float, str], **more: Any) -> dict[str,
     return {"status": "success", "data": {"resultType": "vector", "result": result}, **more}
 
 
+def scraped_when_said(answer: Any) -> Any:
+    """What ``timestamp(...)`` says of the series of ``answer``; what is no vector stays as it is."""
+    try:
+        series = answer["data"]["result"]
+        return {**answer, "data": {**answer["data"], "result": [
+            {"metric": row["metric"], "value": [row["value"][0], str(row["value"][0])]} for row in series
+        ]}}  # fmt: skip
+    except (TypeError, KeyError, IndexError):
+        return answer
+
+
 class FakePrometheus:
-    """``answer`` is a body (bytes) or something to encode; ``timestamps`` answers ``timestamp(...)`` queries."""
+    """``answer`` is a body (bytes) or something to encode; ``timestamps`` answers ``timestamp(...)`` queries.
+
+    Without ``timestamps`` each series of ``answer`` was scraped at the time it carries.
+    """
 
     def __init__(self) -> None:
         self.status, self.answer, self.timestamps = 200, vector(), None
@@ -29,8 +43,9 @@ class FakePrometheus:
                 form = {key: values[0] for key, values in parse_qs(body).items()}
                 fake.asked.append({"path": self.path, **form})
                 fake.headers.append(dict(self.headers))
-                is_timestamp = form["query"].startswith("timestamp(") and fake.timestamps is not None
-                answer = fake.timestamps if is_timestamp else fake.answer
+                answer = fake.answer
+                if form["query"].startswith("timestamp("):
+                    answer = fake.timestamps or scraped_when_said(fake.answer)
                 payload = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
                 self.send_response(fake.status)
                 self.send_header("Content-Length", str(len(payload)))

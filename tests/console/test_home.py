@@ -249,3 +249,19 @@ def test_a_closed_case_says_what_became_of_it(north: Platform, alice: User, brow
 
     assert "The device came back after the power cycle and stayed." in page
     assert "Lasted 14 min, attempts: 1." in page
+
+
+def test_what_was_closed_today_stays_on_the_home_page(
+    north: Platform, south: Platform, alice: User, browser_of: Pages
+):
+    now = utcnow()
+    for platform, name, age in ((north, "today", 2), (north, "yesterday", 30), (south, "foreign", 2)):
+        make_case(
+            make_device(platform), make_job(platform), title=name, state="verified", outcome="repaired",
+            closed_at=now - timedelta(hours=age),
+        )  # fmt: skip
+
+    home = browser_of(alice).get("/admin/live/")
+
+    assert [line.case.title for line in home.context["closed"]] == ["today"]
+    assert "The device came back after the power cycle and stayed." in home.content.decode()

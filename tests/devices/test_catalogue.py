@@ -37,10 +37,11 @@ CYCLE = BY_KEY["D210", "power_cycle"]
 # What a parameter of each type may look like in an SMS, written here a second time on purpose.
 ALLOWED = {
     "int": r"-?[0-9]{1,3}",
-    "enum": r"[0-9]",
+    "enum": r"[A-Z0-9*]{1,8}",
     "e164": r"\+[0-9]{7,15}",
     "e164_list": r"\+[0-9]{7,15}(#\+[0-9]{7,15}){0,9}",
     "hhmm": r"[0-2][0-9][0-5][0-9]",
+    "clock": r"[0-2][0-9]:[0-5][0-9]",
     "digits": r"[0-9]{4}",
     "text": r"[A-Z0-9]{1,16}",
 }
@@ -62,8 +63,11 @@ def valid_value(param: ParamSpec) -> st.SearchStrategy:
         "int": st.integers(param.minimum, param.maximum),
         "enum": st.sampled_from([code for code, _word in param.choices] or ["-"]),
         "e164": phone,
-        "e164_list": st.lists(phone, min_size=1, max_size=9, unique=True),
+        "e164_list": st.lists(
+            phone, min_size=param.minimum or 1, max_size=min(param.maximum or 9, 9), unique=True
+        ),
         "hhmm": st.builds("{:02d}{:02d}".format, st.integers(0, 23), st.integers(0, 59)),
+        "clock": st.builds("{:02d}:{:02d}".format, st.integers(0, 23), st.integers(0, 59)),
         "digits": st.from_regex(r"\A[0-9]{4}\Z"),
         "text": st.from_regex(r"\A[A-Z0-9]{1,16}\Z"),
     }[param.type]
@@ -83,22 +87,41 @@ def spec_and_params(draw: st.DrawFn) -> tuple[TemplateSpec, dict]:
 # --- the shipped catalogue
 
 
-def test_catalogue_has_every_command_of_both_models():
-    assert (len(model_specs("D210")), len(model_specs("D410"))) == (43, 67)
+def test_catalogue_has_every_command_of_every_model():
+    counts = {model: len(model_specs(model)) for model in {spec.model for spec in CATALOGUE}}
+
+    assert counts == {"D210": 43, "D410": 67, "T40-T20": 7, "T80": 20, "GSM-SOCKET": 21, "ISOCKET-706": 15}
 
 
 def test_reboot_is_one_self_restoring_sms_that_acts_each_time():
     cycles = [spec for spec in CATALOGUE if spec.power == "cycle"]
 
-    assert [spec.key for spec in cycles] == ["power_cycle"]
-    assert cycles[0].effect == "non-idempotent"
-    assert render(cycles[0], {"minutes": 1}).body == "#12#0#1#1#"
+    assert [(spec.model, spec.key) for spec in cycles] == [
+        ("ISOCKET-706", "power_cycle"),
+        ("ISOCKET-706", "restart"),
+        ("D210", "power_cycle"),
+    ]
+    assert {spec.effect for spec in cycles} == {"non-idempotent"}
+    assert render(CYCLE, {"minutes": 1}).body == "#12#0#1#1#"
+
+
+def test_the_bytes_of_a_reboot_of_one_model_switch_another_on():
+    read = {
+        model: parse_body(model_specs(model), "#12#0#10#1#")
+        for model in ("D210", "T40-T20", "T80", "D410", "GSM-SOCKET", "ISOCKET-706")
+    }
+
+    assert {model: found and found[0].power for model, found in read.items()} == {
+        "D210": "cycle", "T40-T20": "on_later", "T80": "on_later", "D410": None, "GSM-SOCKET": None,
+        "ISOCKET-706": None,
+    }  # fmt: skip
 
 
 def test_whatever_can_switch_off_is_never_repeatable():
     off = [spec for spec in CATALOGUE if spec.power in ("off", "cycle", "on_then_off", "off_later")]
 
-    assert len(off) == 9
+    assert {spec.model for spec in off} == {spec.model for spec in CATALOGUE}
+    assert len(off) == 20
     assert {spec.effect for spec in off} == {"non-idempotent"}
 
 
@@ -127,6 +150,10 @@ def test_line_says_which_output_is_moved():
 def test_all_that_was_not_seen_in_a_manual_is_to_be_confirmed():
     assert all(spec.to_be_confirmed for spec in model_specs("D410"))
     assert [spec.key for spec in model_specs("D210") if spec.to_be_confirmed] == ["schedule_off"]
+    assert [spec.key for spec in model_specs("ISOCKET-706") if spec.to_be_confirmed] == [
+        "restart",
+        "schedule_add",
+    ]
 
 
 def test_every_parameter_is_typed_and_bounded():
@@ -134,7 +161,7 @@ def test_every_parameter_is_typed_and_bounded():
     numbers = [param for spec in CATALOGUE for param in spec.params if param.type == "int"]
 
     assert all(param.minimum is not None and param.maximum is not None for param in numbers)
-    assert {param.name for param in numbers if not param.unit} == {"input"}
+    assert {param.name for param in numbers if not param.unit} == {"input", "slot"}
 
 
 def test_body_alphabet_takes_one_septet_each():
@@ -143,26 +170,66 @@ def test_body_alphabet_takes_one_septet_each():
 
 # --- the fixture
 
+MODEL_OF = {
+    "simpal_d210": "D210",
+    "simpal_d410": "D410",
+    "simpal_t40_t20": "T40-T20",
+    "telemetrica_t80": "T80",
+    "gsm_power_socket_oem": "GSM-SOCKET",
+    "isocket_706_707": "ISOCKET-706",
+}
 KEYS = {
-    ("simpal_d410", "schedule.set"): ("D410", "schedule_{line}", {"end": "stop"}),
-    ("simpal_d410", "delay.on"): ("D410", "on_after_{line}", {}),
-    ("simpal_d210", "off_for"): ("D210", "power_cycle", {}),
-    ("simpal_d210", "thermo.set"): ("D210", "thermostat_set", {"min": "low", "max": "high"}),
+    ("simpal_d410", "schedule.set"): ("schedule_{line}", {"end": "stop"}),
+    ("simpal_d410", "delay.on"): ("on_after_{line}", {}),
+    ("simpal_d210", "off_for"): ("power_cycle", {}),
+    ("simpal_d210", "thermo.set"): ("thermostat_set", {"min": "low", "max": "high"}),
+    ("isocket_706_707", "off_for"): ("power_cycle", {}),
 }
 ROWS = [json.loads(line) for line in (FIXTURES / "render.jsonl").read_text(encoding="utf-8").splitlines()]
+LISTED = [
+    (model, entry)
+    for model, entries in json.loads(
+        (FIXTURES / "command_catalogues.json").read_text(encoding="utf-8")
+    ).items()
+    for entry in entries
+]
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if row["model"].startswith("simpal_d")], ids=str)
-def test_every_simpal_row_of_the_fixture_is_reproduced(row):
-    model, key, names = KEYS[row["model"], row["key"]]
-    line = row["params"].pop("line", None)
-    spec = BY_KEY[model, key.format(line="all" if line == 0 else f"line{line}")]
-    params = {names.get(name, name): value for name, value in row["params"].items()}
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_every_row_of_the_fixture_is_reproduced(row):
+    key, names = KEYS[row["model"], row["key"]]
+    given = dict(row["params"])
+    line = given.pop("line", None)
+    spec = BY_KEY[MODEL_OF[row["model"]], key.format(line="all" if line == 0 else f"line{line}")]
+    params = {names.get(name, name): value for name, value in given.items()}
 
     if "error" in row:
         assert list(refusal(spec, params)) == ["minutes"]
     else:
         assert render(spec, params).body == row["sms"]
+
+
+# What stands for a placeholder of the listed commands; the rest is a number.
+SAMPLES = {
+    "phone": "+79001234567", "phones": "+79001234567#+79001234568", "p1": "+79001234567", "start": "0800",
+    "end": "2000", "min": "10", "max": "20", "name": "LAMP", "z1": "DOOR", "z2": "HALL", "old": "1234", "new": "4321",
+    "hh": "08", "mm": "00", "action": "ON", "day": "7", "line": "1",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("model", "entry"), LISTED, ids=lambda value: value if isinstance(value, str) else value["key"]
+)
+def test_every_listed_command_is_in_the_catalogue_of_its_model(model, entry):
+    if entry["key"].startswith("lines.disable"):  # the field table has it as control by call
+        assert parse_body(model_specs("D410"), entry["template"])[0].key.startswith("call_off")
+        return
+    body = entry["template"].replace("{p1}#...#{p4}", "+79001234567#+79001234568")
+
+    def sample(found: re.Match) -> str:
+        return found[1].split("|")[0] if "|" in found[1] else SAMPLES.get(found[1], "1")
+
+    assert parse_body(model_specs(MODEL_OF[model]), re.sub(r"\{([^{}]*)\}", sample, body)) is not None
 
 
 # --- rendering
@@ -261,6 +328,7 @@ def test_an_injected_number_is_refused(given):
         ("schedule_set", "day", "every day"),
         ("schedule_set", "day", 10),
         ("schedule_set", "day", True),
+        ("schedule_set", "start", "20;00"),
     ],
 )
 def test_a_value_outside_its_type_is_refused_by_name(key, name, given):
@@ -422,6 +490,7 @@ def test_20000_fuzzed_parameters_are_rendered_right_or_refused(request):
     assert silent == 0
     assert rendered > 1_000
     assert refused > 10_000
+    assert {spec.model for spec in WITH_PARAMS} == {spec.model for spec in CATALOGUE}
     tell(request, "params", f"{rendered + refused} fuzzed, {len(escapes)} escaped")
 
 

@@ -240,5 +240,7 @@ def test_only_a_self_restoring_harmless_command_is_a_repair(db: None) -> None:
 
     assert repairs == {
         ("D210", "power_cycle"), ("D210", "power_on"), ("D410", "power_on_all"), ("D410", "power_on_line1"),
-        ("D410", "power_on_line2"),
+        ("D410", "power_on_line2"), ("T40-T20", "power_on"), ("T80", "power_on"), ("ISOCKET-706", "power_cycle"),
+        ("ISOCKET-706", "power_on"), ("ISOCKET-706", "power_on_all"), ("ISOCKET-706", "relay_on"),
+        ("ISOCKET-706", "restart"),
     }  # fmt: skip

@@ -51,6 +51,7 @@ def start_poller(
         "POLLER_LEASE_S": str(lease_s),
         "PYTHONWARNINGS": "error::ResourceWarning",
         "FIELD_ENCRYPTION_KEYS": ",".join(settings.FIELD_ENCRYPTION_KEYS),
+        "AUDIT_KEYS": ",".join(settings.AUDIT_KEYS),
     }
     return start_child([sys.executable, "manage.py", "poll", *arguments], env=env, cwd=settings.BASE_DIR)
 

@@ -76,6 +76,7 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
     "CasesView": {"acknowledge": {}, "repair": {}, "cancel": {"reason": "x"}},
+    "AuditView": {"export": {}},
     "TokensView": {"create": {"name": "new", "platform": Ref(Platform), "scopes": ["edge"]}},
 }  # fmt: skip
 BODILESS = {"list", "retrieve", "destroy", "targets"}

@@ -36,6 +36,7 @@ OTHERS = {
     "admin/search/": "the console's search over everything",
     "admin/language/": "the caller's own",
     "admin/live/": "what the home page refreshes",
+    "admin/clients/": "the caller's own platforms as rows",
     "admin/me/": "the caller's own settings",
     "admin/<app_label>/": "an app's pages",
     "admin/<url>": "whatever else begins with /admin/",

@@ -20,8 +20,8 @@ from devices.services import request_command
 from exporters.models import Exporter, ExporterTarget
 from exporters.ports import Observation, RoundResult, Status
 from exporters.services import store_round
-from platforms import tokens
-from platforms.models import ApiToken, Platform, User
+from platforms import audit, tokens
+from platforms.models import ApiToken, AuditEvent, Platform, User
 from platforms.services import create_platform, set_role
 from sms.models import Gateway
 from tests.factories import (
@@ -49,7 +49,9 @@ SHAPED = {
     "Case.mode", "CaseEvent.kind", "CaseStep.from_state", "CommandEvent.from_state", "SmsEvent.from_state",
     "GuardRefusal.guard", "GuardRefusal.reason", "Notice.kind", "Delivery.channel", "Job.promql",
     "ApiToken.lookup", "ApiToken.digest", "AuditEvent.verb", "AuditEvent.target_type", "AuditEvent.target_id",
-    "AuditEvent.actor_id", "AuditEvent.seal", "AuditEvent.seal_previous", "Snapshot.version",
+    "AuditEvent.actor_id", "AuditEvent.signature", "AuditEvent.seal", "AuditEvent.seal_previous", "Snapshot.version",
+    "Platform.currency", "LedgerEntry.purpose", "LedgerEntry.period", "LedgerEntry.cost_currency",
+    "LedgerEntry.price_currency", "AuditHead.chain", "AuditHead.seal", "AuditHead.signature",
     "SmsMessage.to", "InboundSms.sender",
 }  # fmt: skip
 JSON_SHAPED = {
@@ -98,12 +100,14 @@ def build(mark: str, *, mac: str, number: str) -> World:
     _devices(world, mac=mac, number=number)
     _doings(world)
     _tokens(world)
+    _journal(world)
     for model in sorted(tenant_models(), key=lambda model: model._meta.label):
         if model not in world.first:
             found = model._base_manager.filter(**{model.PLATFORM_PATH: platform.pk}).order_by("pk").first()
             world.first[model] = found or _make(model, world)
     for model in [User, *tenant_models()]:
-        _stamp_all(model, world)
+        if model is not AuditEvent:  # append-only: it was written with its marks
+            _stamp_all(model, world)
     return world
 
 
@@ -217,6 +221,15 @@ def _tokens(world: World) -> None:
     world.tokens["gone"] = gone
 
 
+def _journal(world: World) -> None:
+    """A line of the audit with the mark in every text."""
+    mark = world.mark
+    world.first[AuditEvent] = audit.record(
+        actor=audit.Actor(audit.Kind.PERSON, "1", f"{mark} actor"), verb="thing.done", platform=world.platform,
+        target=world.row(Site), before={"name": mark}, after={"name": mark}, reason=f"{mark} reason",
+    )  # fmt: skip
+
+
 # --- rows of any model ---------------------------------------------------------------------------
 
 
@@ -247,6 +260,8 @@ def _value(column: models.Field, world: World) -> Any:
         return column.flatchoices[0][0]
     if isinstance(column, models.DateTimeField):
         return getattr(column, "auto_now_add", False) or NOW
+    if isinstance(column, models.DateField):
+        return NOW.date()
     kinds: list[tuple[type[models.Field], Any]] = [
         (models.UUIDField, uuid.uuid4()), (models.BooleanField, True), (models.DecimalField, 1), (models.FloatField, 1),
         (models.IntegerField, 1), (models.GenericIPAddressField, "192.0.2.1"), (models.JSONField, {}),

@@ -140,6 +140,12 @@ def resets(peer: socket.socket, over: threading.Event) -> None:
     reset(peer)
 
 
+def resets_unread(peer: socket.socket, over: threading.Event) -> None:
+    """RST once something has come and before it is read: earlier, the client could not tell it from a refusal."""
+    peer.recv(1, socket.MSG_PEEK)
+    reset(peer)
+
+
 def says_then_resets(*pieces: bytes) -> Behaviour:
     def behave(peer: socket.socket, over: threading.Event) -> None:
         says(*pieces)(peer, over)

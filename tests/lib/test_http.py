@@ -218,7 +218,7 @@ def test_after_the_connection_every_failure_may_have_left(face: str, method: str
 
 
 def test_a_reset_before_anything_is_read_may_have_left(face: str) -> None:
-    with FaultyServer(faults.resets, reads=False) as server, pytest.raises(HttpFailure) as caught:
+    with FaultyServer(faults.resets_unread, reads=False) as server, pytest.raises(HttpFailure) as caught:
         call(face, "POST", server.url, json={}, deadline_s=3)
 
     assert (caught.value.reason, caught.value.may_have_left) == ("reset", True)

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
+from rest_framework.test import APIClient
 
+from automation.models import Case
 from exporters.models import Exporter
-from platforms import audit
+from platforms import audit, tokens
 from platforms.middleware import RequestIdMiddleware
 from platforms.models import AuditEvent, Platform, User
-from tests.factories import NOW, make_exporter
+from tests.factories import NOW, make_exporter, make_site
 
 
 def record(**fields: Any) -> AuditEvent:
@@ -186,3 +188,21 @@ def test_times_are_aware_when_nobody_gives_one(north: Platform) -> None:
     line = record(platform=north)
 
     assert before <= line.at <= datetime.now(UTC)
+
+
+def test_a_persons_program_is_named_by_its_token(north: Platform, alice: User) -> None:
+    token, text = tokens.issue(name="cron", scopes=["read", "command"], by=alice, user=alice)
+    site = make_site(north)
+    case = Case.objects.create(
+        platform=north, subject=f"site:{site.pk}", title="x", opened_at=NOW, state_changed_at=NOW
+    )
+
+    answer = APIClient().post(
+        f"/api/v1/cases/{case.pk}/acknowledge/", headers={"Authorization": f"Bearer {text}"}
+    )
+
+    line = AuditEvent.objects.get(verb="case.acknowledged")
+    assert answer.status_code == 200, answer.content
+    assert (line.actor_kind, line.actor_id) == ("token", str(token.pk))
+    assert line.actor_label == f"alice · {token}"
+    assert record(actor=audit.person(alice), platform=north).actor_kind == "person"

@@ -10,7 +10,14 @@ from remosa.localenv import PortError, admin_password, ensure_local_env, port_fr
 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch):
-    for name in ("SECRET_KEY", "FIELD_ENCRYPTION_KEYS", "DATABASE_URL", "EGRESS_ALLOW", "ALLOWED_HOSTS"):
+    for name in (
+        "SECRET_KEY",
+        "FIELD_ENCRYPTION_KEYS",
+        "AUDIT_KEYS",
+        "DATABASE_URL",
+        "EGRESS_ALLOW",
+        "ALLOWED_HOSTS",
+    ):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(f"{name}_FILE", raising=False)
     for name in ("PUBLIC_URL", "DEBUG", "PORT"):

@@ -157,7 +157,8 @@ def test_simulator_command_listens_and_ends_cleanly(signal_name):
         [sys.executable, "manage.py", "simulator", "--port=0", "--minute=2s"],
         cwd=ROOT,
         env=os.environ
-        | {"SECRET_KEY": "x" * 50, "FIELD_ENCRYPTION_KEYS": "ZGV2ZWxvcG1lbnQtb25seS1maWVsZC1rZXktMDAwMDA="},
+        | {"SECRET_KEY": "x" * 50, "FIELD_ENCRYPTION_KEYS": "ZGV2ZWxvcG1lbnQtb25seS1maWVsZC1rZXktMDAwMDA="}
+        | {"AUDIT_KEYS": "x" * 50},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

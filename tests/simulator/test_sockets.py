@@ -1,11 +1,10 @@
 """A socket obeys its administrator and the catalogue, and nobody and nothing else."""
 
-import json
-
 import pytest
 
-from devices.catalogue import SHIPPED, load_catalogue, render
+from devices.catalogue import load_catalogue, render
 from devices.replies import load_rules, read_reply
+from devices.services.templates import shipped_models
 from remosa.simulator.commands import catalogue_reader
 from remosa.simulator.fleet import SocketSpec
 from remosa.simulator.sockets import Change, Socket, obey
@@ -37,6 +36,17 @@ def ask(socket, text, sender=ADMIN):
         ("D410", "#11#1#1#3#", "OK", [Change(1, True, 3)]),
         ("D410", "#11#2#2#3#", "OK", [Change(2, False, 3)]),
         ("D210", "#20#0#0#0800#2200#", "OK", []),
+        ("T40-T20", "#12#0#10#1#", "OK", [Change(1, True, 10)]),
+        ("T80", "#12#0#10#0#", "OK", [Change(1, False, 10)]),
+        ("T80", "#2#0#", "OUT1 OFF", [Change(1, False)]),
+        ("ISOCKET-706", "ON", "Power socket ON", [Change(1, True)]),
+        ("ISOCKET-706", "OFF123", "Power OFF for 123 min", [Change(1, False), Change(1, True, 123)]),
+        ("ISOCKET-706", "OFFM", "OUT2 OFF", [Change(2, False)]),
+        (
+            *("GSM-SOCKET", "#138#1#10#"),
+            "Status: ON\nDelay control: function ON\nThe switch will open after 10 minutes!",
+            [Change(1, True, 10)],
+        ),
     ],
 )
 def test_obey_switches_and_answers(model, text, reply, changes):
@@ -116,8 +126,15 @@ def test_obey_takes_ten_users_and_no_more():
     assert ask(socket, f"#06#{USER}#").reply == "OK"
 
 
-EXAMPLES = {"hhmm": "08:00", "e164": USER, "e164_list": [USER], "digits": "1234", "text": "DOOR"}
-RULES = load_rules(json.loads((SHIPPED.parent / "replies.json").read_text(encoding="utf-8")))
+EXAMPLES = {
+    "hhmm": "08:00",
+    "clock": "08:00",
+    "e164": USER,
+    "e164_list": [USER],
+    "digits": "1234",
+    "text": "DOOR",
+}
+RULES = {model["code"]: load_rules(model["rules"]) for model in shipped_models()}
 
 
 def example(param, place):
@@ -126,6 +143,8 @@ def example(param, place):
         return param.choices[0][0]
     if param.type == "int":
         return (param.minimum or 0) + place
+    if param.type == "e164_list":
+        return [f"+7900000010{number}" for number in range(param.minimum)]
     return "10:00" if param.type == "hhmm" and place > 1 else EXAMPLES[param.type]
 
 
@@ -136,5 +155,5 @@ def test_every_shipped_command_is_obeyed_and_its_answer_understood(spec):
 
     obeyed = ask(socket, render(spec, params).body)
 
-    assert read_reply(obeyed.reply, RULES, awaiting=spec, sent=params).kind == "confirmed"
+    assert read_reply(obeyed.reply, RULES[spec.model], awaiting=spec, sent=params).kind == "confirmed"
     assert {change.line for change in obeyed.changes} <= set(socket.spec.lines)

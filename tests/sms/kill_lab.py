@@ -78,6 +78,7 @@ class Lab:
             "DATABASE_URL": database_url,
             "SECRET_KEY": "kill-matrix-" + "0" * 50,
             "FIELD_ENCRYPTION_KEYS": "ZGV2ZWxvcG1lbnQtb25seS1maWVsZC1rZXktMDAwMDA=",
+            "AUDIT_KEYS": "audit-" + "0" * 50,
             "EGRESS_ALLOW": "127.0.0.0/8",
             "OUTBOX_LEASE_S": "1.0",
             "OUTBOX_SEND_DEADLINE_S": "0.4",

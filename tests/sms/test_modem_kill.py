@@ -41,6 +41,7 @@ class ModemLab:
             "DATABASE_URL": f"sqlite:///{folder / 'modem.sqlite3'}",
             "SECRET_KEY": "modem-kill-" + "0" * 50,
             "FIELD_ENCRYPTION_KEYS": "ZGV2ZWxvcG1lbnQtb25seS1maWVsZC1rZXktMDAwMDA=",
+            "AUDIT_KEYS": "audit-" + "0" * 50,
             "OUTBOX_LEASE_S": "1.5",
             "OUTBOX_SEND_DEADLINE_S": "0.5",
             "MODEM_SEND_DEADLINE_S": "4.0",
