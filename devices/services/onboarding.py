@@ -194,16 +194,13 @@ def report_of(plan: Plan) -> dict[str, Any]:
 
 def inventory_of(platform: Platform, phones: set[str]) -> Inventory:
     """What the platform has now; of other platforms only whether one of ``phones`` is taken."""
-    powered = dict(PowerLink.objects.of(platform).filter(valid_to=None).values_list("device", "socket"))
-    lines = dict(PowerLink.objects.of(platform).filter(valid_to=None).values_list("device", "line"))
+    open_links = PowerLink.objects.of(platform).filter(valid_to=None)
+    power = {
+        device: (socket, line) for device, socket, line in open_links.values_list("device", "socket", "line")
+    }
     columns = ("pk", "kind", "name", "mac", "external_id", "msisdn", "model", "site", "is_active")
-    known = [
-        Known(*values, powered_by=(powered[values[0]], lines[values[0]]) if values[0] in powered else None)
-        for values in Device.objects.of(platform)
-        .order_by("-is_active", "pk")
-        .values_list(*columns)
-        .iterator()
-    ]
+    rows = Device.objects.of(platform).order_by("-is_active", "pk").values_list(*columns)
+    known = [Known(*row, power.get(row[0])) for row in rows.iterator()]
     taken: set[str] = set()
     for part in _parts(sorted(phones)):
         elsewhere = Device.objects.filter(is_active=True, msisdn__in=part).exclude(platform=platform)
