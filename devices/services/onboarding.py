@@ -198,9 +198,13 @@ def inventory_of(platform: Platform, phones: set[str]) -> Inventory:
     power = {
         device: (socket, line) for device, socket, line in open_links.values_list("device", "socket", "line")
     }
-    columns = ("pk", "kind", "name", "mac", "external_id", "msisdn", "model", "site", "is_active")
-    rows = Device.objects.of(platform).order_by("-is_active", "pk").values_list(*columns)
-    known = [Known(*row, power.get(row[0])) for row in rows.iterator()]
+    known = [
+        Known(
+            pk=row.pk, kind=row.kind, name=row.name, mac=row.mac, number=row.external_id, phone=row.msisdn,
+            model_id=row.model_id, site_id=row.site_id, is_active=row.is_active, powered_by=power.get(row.pk),
+        )
+        for row in Device.objects.of(platform).order_by("-is_active", "pk").defer("facts", "notes").iterator()
+    ]  # fmt: skip
     taken: set[str] = set()
     for part in _parts(sorted(phones)):
         elsewhere = Device.objects.filter(is_active=True, msisdn__in=part).exclude(platform=platform)
