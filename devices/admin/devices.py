@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget
 
+from devices.admin.moves import MoveDeeds, ResumeForm
 from devices.admin.send import SendPages
 from devices.display import state_pill
 from devices.models import Device, DeviceShare, PowerLink
@@ -80,7 +81,7 @@ class ShareInline(PlatformInline):
 
 
 @admin.register(Device)
-class DeviceAdmin(SendPages, PlatformAdmin):
+class DeviceAdmin(MoveDeeds, SendPages, PlatformAdmin):
     form = DeviceForm
     list_display = ("name", "state_now", "seen", "kind_name", "site", "platform", "power", "number")
     list_filter = ("kind", "state", "platform", "site", "model", "is_active")
@@ -92,6 +93,7 @@ class DeviceAdmin(SendPages, PlatformAdmin):
     inlines = (ShareInline,)
     head_template = "console/device_head.html"
     deeds = (
+        *MoveDeeds.move_deeds,
         Deed(
             "stop_automation", _("No automation here"), Perm.MANAGE_DEVICES, icon="stop_circle", form=ReasonForm,
             question=_(
@@ -100,8 +102,11 @@ class DeviceAdmin(SendPages, PlatformAdmin):
             when=lambda row: row.is_active and device_stop(row) is None,
         ),
         Deed(
-            "resume_automation", _("Automation again"), Perm.MANAGE_DEVICES, icon="play_arrow",
-            question=_("Automation may act for this device again."),
+            "resume_automation", _("Automation again"), Perm.MANAGE_DEVICES, icon="play_arrow", form=ResumeForm,
+            question=_(
+                "Automation may act for this device again. After a move or a replacement it wants proof first: "
+                "an answer of the socket since then, or your word that you have seen it work."
+            ),
             when=lambda row: device_stop(row) is not None,
         ),
         Deed(
@@ -257,6 +262,7 @@ class DeviceAdmin(SendPages, PlatformAdmin):
 
     def resume_automation(self, request: HttpRequest, row: Device, answers: dict[str, Any]) -> str:
         """Deed: end every stop of this device."""
+        self.require_recheck(request, row, answers)
         while switch := device_stop(row):
             if not switches.release(switch, by=request.user, now=utcnow()):
                 break

@@ -10,6 +10,15 @@ from devices.services.commands import (
     request_command,
 )
 from devices.services.inventory import create_device, find_device, link_power, remove_device, unlink_power
+from devices.services.moves import (
+    move_device,
+    proof_since,
+    recheck_passed,
+    replace_player,
+    replace_sim,
+    replace_socket,
+    return_to_service,
+)
 from devices.services.observations import Observed, adopt_names, mark_unknown, record_observations
 from devices.services.onboarding import (
     cancel_onboarding,
@@ -43,7 +52,10 @@ __all__ = [
     "mark_unknown",
     "may_be_stored",
     "may_send",
+    "move_device",
     "preview",
+    "proof_since",
+    "recheck_passed",
     "record_delivery",
     "record_failed",
     "record_observations",
@@ -53,7 +65,11 @@ __all__ = [
     "record_unknown",
     "refusal_at_barrier",
     "remove_device",
+    "replace_player",
+    "replace_sim",
+    "replace_socket",
     "request_command",
+    "return_to_service",
     "start_onboarding",
     "store_onboarding",
     "sweep_commands",
