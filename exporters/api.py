@@ -58,10 +58,12 @@ class ExporterSerializer(PlatformSerializer):
         model = Exporter
         fields = [
             "id", "platform", "name", "kind", "base_url", "secret", "interval_s", "timeout_s", "concurrency",
-            "is_enabled", "is_up", "suspect_reason", "last_error", "last_round_at", "last_success_at", "created_at",
+            "rate_per_s", "jitter_s", "config", "has_old_names", "is_enabled", "is_truncated", "failures",
+            "refused_series", "is_up", "suspect_reason", "last_error", "last_round_at", "last_success_at", "created_at",
         ]  # fmt: skip
         read_only_fields = [
-            "is_up", "suspect_reason", "last_error", "last_round_at", "last_success_at", "created_at",
+            "is_truncated", "failures", "refused_series", "is_up", "suspect_reason", "last_error", "last_round_at",
+            "last_success_at", "created_at",
         ]  # fmt: skip
         extra_kwargs = {"secret": {"write_only": True, "max_length": 2000}}
 

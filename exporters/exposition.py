@@ -14,11 +14,14 @@ stale is served as fresh.
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from exporters.errors import UnknownKind
+from exporters.mapping import BadMapping, read_mapping
 from exporters.ports import Fact, Status
 
 Fragments = dict[str, str]  # family -> its sample lines, each with its line end
@@ -55,6 +58,7 @@ class ExporterRow:
     poll_duration_s: float | None = None
     targets: Mapping[str, int] = field(default_factory=dict)
     errors: Mapping[str, int] = field(default_factory=dict)
+    refused_series: int = 0
 
     def is_stale(self, now: datetime) -> bool:
         """Whether the snapshot is too old to be shown, or there is none."""
@@ -131,12 +135,43 @@ SHAPES: dict[str, Shape] = {
     ),
 }
 
+JSON_PREFIX = "remosa_exporter_json_"
+OLD_STATUS = "json_exporter_device_status"
+OLD_INFO = "json_exporter_device_info"
+
+
+def shape_of(kind: str, config: Mapping[str, Any]) -> Shape | None:
+    """How devices of this kind are shown; of the generic kind its settings say what there is besides.
+
+    None for a kind, or for settings, that nothing can be shown for.
+    """
+    if kind != "json":
+        return SHAPES.get(kind)
+    try:
+        mapping = read_mapping(config)
+    except BadMapping:
+        return None
+    numbers = [ValueSeries(gauge.name, "", _number(gauge.name)) for gauge in mapping.gauges]
+    if mapping.last_online:
+        numbers.append(ValueSeries("last_online_timestamp_seconds", "", _last_online))
+    return Shape(JSON_PREFIX, "device_id", ("name", *mapping.facts), (_STATUS, *numbers))
+
+
+def _number(name: str) -> Callable[[DeviceRow], float | None]:
+    def read(row: DeviceRow) -> float | None:
+        value = row.facts.get(name)
+        return float(value) if isinstance(value, int | float) else None
+
+    return read
+
+
 UP = "remosa_exporter_up"
 LAST_SUCCESS = "remosa_exporter_last_success_timestamp_seconds"
 POLL_DURATION = "remosa_exporter_poll_duration_seconds"
 SNAPSHOT_AGE = "remosa_exporter_snapshot_age_seconds"
 TARGETS = "remosa_exporter_targets"
 POLL_ERRORS = "remosa_exporter_poll_errors_total"
+REFUSED = "remosa_exporter_refused_series"
 
 
 def _families() -> dict[str, Family]:
@@ -148,17 +183,52 @@ def _families() -> dict[str, Family]:
         Family(SNAPSHOT_AGE, "gauge", "Age of the answers that are shown"),
         Family(TARGETS, "gauge", "Devices of the exporter by state"),
         Family(POLL_ERRORS, "counter", "Questions to the CMS without a usable answer, by reason"),
+        Family(REFUSED, "gauge", "Series of devices that are not shown because the platform has too many"),
     ]
     for shape in SHAPES.values():
         listed += [Family(shape.prefix + series.suffix, "gauge", series.help) for series in shape.values]
-        listed.append(Family(shape.prefix + "device_info", "gauge", "Facts about the device, as labels"))
+        listed.append(Family(shape.prefix + "device_info", "gauge", _FACTS))
+    listed += [
+        Family(JSON_PREFIX + "device_status", "gauge", _STATUS.help),
+        Family(JSON_PREFIX + "device_info", "gauge", _FACTS),
+        Family(OLD_STATUS, "gauge", "1 if the CMS says that the device is online, 0 if offline; old name"),
+        Family(OLD_INFO, "gauge", "Facts about the device, as labels; old name"),
+    ]
     return {family.name: family for family in listed}
 
 
+_FACTS = "Facts about the device, as labels"
 FAMILIES = _families()
 VALUE_FAMILIES = frozenset(
-    shape.prefix + series.suffix for shape in SHAPES.values() for series in shape.values
+    [shape.prefix + series.suffix for shape in SHAPES.values() for series in shape.values]
+    + [JSON_PREFIX + "device_status", OLD_STATUS]
 )
+_OF_JSON = re.compile(re.escape(JSON_PREFIX) + "[a-z][a-z0-9_]*")
+
+
+def family_of(name: str) -> Family | None:
+    """The family of this name, None for one that this version does not know.
+
+    A number of a generic exporter has its name from its settings; what is said of it follows from the name
+    alone, because several exporters may have it.
+    """
+    if name in FAMILIES:
+        return FAMILIES[name]
+    if _OF_JSON.fullmatch(name):
+        return Family(name, "gauge", "A number that the CMS reports of the device")
+    return None
+
+
+def is_value(name: str) -> bool:
+    """Whether the family claims something about the present."""
+    return name in VALUE_FAMILIES or (name.startswith(JSON_PREFIX) and name != JSON_PREFIX + "device_info")
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """The known ones of these families in the order of the exposition."""
+    found = set(names)
+    others = sorted(name for name in found - FAMILIES.keys() if family_of(name) is not None)
+    return [name for name in FAMILIES if name in found] + others
 
 
 # --- rendering ------------------------------------------------------------------------------------
@@ -187,12 +257,17 @@ class _Labels(dict[object, str]):
 
 
 def render_fragments(
-    kind: str, rows: Iterable[DeviceRow], *, platform_id: int, exporter_id: int
+    kind: str,
+    rows: Iterable[DeviceRow],
+    *,
+    platform_id: int,
+    exporter_id: int,
+    config: Mapping[str, Any] | None = None,
 ) -> Fragments:
     """The device families of one exporter; ``UnknownKind`` for a kind that has no ``Shape``."""
-    if kind not in SHAPES:
-        raise UnknownKind(f"no exposition for exporters of kind {kind!r}; there is {', '.join(SHAPES)}")
-    shape = SHAPES[kind]
+    shape = shape_of(kind, config or {})
+    if shape is None:
+        raise UnknownKind(f"no exposition for exporters of kind {kind!r}")
     start = f'{{platform_id="{int(platform_id)}",exporter_id="{int(exporter_id)}",{shape.id_label}="'
     return _render_rows(shape, start, rows)
 
@@ -230,13 +305,35 @@ _STATED = frozenset({Status.ONLINE.value, Status.OFFLINE.value})
 
 def without_values(fragments: Mapping[str, str]) -> Fragments:
     """The same without value series: what may still be shown when the snapshot is too old."""
-    return {name: lines for name, lines in fragments.items() if name not in VALUE_FAMILIES}
+    return {name: lines for name, lines in fragments.items() if not is_value(name)}
+
+
+def render_old_names(rows: Iterable[DeviceRow], *, platform_id: int, exporter_id: int) -> Fragments:
+    """The same devices under the names of the first exporter: ``json_exporter_device_*{name, platform_id}``.
+
+    Only the name told devices apart there. Of several devices of one name each bears its id too, and the
+    exporter is named, so that no series stands for two devices.
+    """
+    end = f'platform_id="{int(platform_id)}",exporter_id="{int(exporter_id)}"}}'
+    listed = list(rows)
+    names = Counter(label(row.facts.get("name") or row.external_id) for row in listed)
+    status: list[str] = []
+    info: list[str] = []
+    for row in listed:
+        name = label(row.facts.get("name") or row.external_id)
+        if names[name] > 1:
+            name = f"{name} ({label(row.external_id)})"
+        if row.status in _STATED:
+            status.append(f'{OLD_STATUS}{{name="{name}",{end} {_is_online(row)}\n')
+        ip = label(row.facts.get("ip"))
+        info.append(f'{OLD_INFO}{{name="{name}",ip="{ip}",{end} 1\n')
+    return {OLD_STATUS: "".join(status), OLD_INFO: "".join(info)}
 
 
 def render_exporters(rows: Iterable[ExporterRow], *, now: datetime) -> Fragments:
     """The self-metrics as of ``now``. A stale exporter is not up, and all of its targets count as unknown."""
     lines: dict[str, list[str]] = {
-        name: [] for name in (UP, LAST_SUCCESS, POLL_DURATION, SNAPSHOT_AGE, TARGETS, POLL_ERRORS)
+        name: [] for name in (UP, LAST_SUCCESS, POLL_DURATION, SNAPSHOT_AGE, TARGETS, POLL_ERRORS, REFUSED)
     }
     for row in rows:
         labels = f'platform_id="{int(row.platform_id)}",exporter_id="{int(row.exporter_id)}"'
@@ -255,6 +352,8 @@ def render_exporters(rows: Iterable[ExporterRow], *, now: datetime) -> Fragments
             lines[POLL_ERRORS].append(
                 f'{POLL_ERRORS}{{{labels},reason="{label(reason)}"}} {max(0, int(count))}\n'
             )
+        if row.refused_series:
+            lines[REFUSED].append(f"{REFUSED}{{{labels}}} {int(row.refused_series)}\n")
     return {name: "".join(found) for name, found in lines.items()}
 
 
@@ -277,16 +376,17 @@ def merge(*parts: Mapping[str, str], openmetrics: bool = False) -> str:
             if lines:
                 collected.setdefault(name, []).append(lines)
     text: list[str] = []
-    for name in FAMILIES:
-        if name in collected:
-            text.append(heading(name, openmetrics=openmetrics))
-            text += collected[name]
+    for name in in_order(collected):
+        text.append(heading(name, openmetrics=openmetrics))
+        text += collected[name]
     return "".join(text)
 
 
 def heading(name: str, *, openmetrics: bool) -> str:
-    """HELP and TYPE of one of ``FAMILIES``."""
-    family = FAMILIES[name]
+    """HELP and TYPE of a family that ``family_of`` knows."""
+    family = family_of(name)
+    if family is None:
+        raise KeyError(name)
     shown = name.removesuffix("_total") if openmetrics and family.type == "counter" else name
     return f"# HELP {shown} {family.help}\n# TYPE {shown} {family.type}\n"
 

@@ -27,9 +27,9 @@ from django.db import close_old_connections, connections
 
 from exporters.errors import PollerError, Reason
 from exporters.models import PollRound
-from exporters.ports import Poller, RoundResult
+from exporters.ports import Poller, Progress, RoundResult
 from exporters.rounds import failed_round
-from exporters.services import Work, claim_due, release_leases, renew_leases, store_round
+from exporters.services import Work, claim_due, note_progress, release_leases, renew_leases, store_round
 from remosa.lib.backoff import backoff
 from remosa.lib.clock import utcnow
 from remosa.lib.http import Door
@@ -47,6 +47,7 @@ class Pace:
 
     lease_s: float = 30.0
     tick_s: float = 0.25  # between two looks for exporters that are due
+    progress_s: float = 2.0  # between two notes of how far a round is; shorter rounds make none
     grace_s: float = 3.0  # for rounds that run when the process is told to stop
     rounds_at_once: int = 200
 
@@ -111,11 +112,12 @@ class PollLoop:
     pace: Pace
     owner: str
     _running: dict[int, asyncio.Task[Round]] = field(default_factory=dict)
+    _progress: dict[int, Progress] = field(default_factory=dict)
     _storing: set[int] = field(default_factory=set)  # asked already: storing gives the lease back by itself
 
     async def run(self, stop: asyncio.Event) -> None:
         """Poll whatever is due until ``stop``; rounds that run then get ``pace.grace_s`` to end."""
-        keeper = asyncio.create_task(self._keep_leases())
+        keepers = [asyncio.create_task(work()) for work in (self._keep_leases, self._tell_progress)]
         failures = 0
         try:
             while not stop.is_set():
@@ -130,18 +132,18 @@ class PollLoop:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), pause_s)
         finally:
-            await self._finish(keeper)
+            await self._finish(keepers)
 
     async def run_once(self, *, only: Collection[int] | None = None) -> list[Round]:
         """Poll everything that is due now (``only`` these exporters), each once; the rounds."""
-        keeper = asyncio.create_task(self._keep_leases())
+        keepers = [asyncio.create_task(work()) for work in (self._keep_leases, self._tell_progress)]
         done: dict[int, Round | None] = {}  # None: another poller has taken it over
         try:
             while tasks := await self._start_due(without=set(done), only=only):
                 await asyncio.wait(tasks.values())
                 done |= {key: None if task.cancelled() else task.result() for key, task in tasks.items()}
         finally:
-            await self._finish(keeper)
+            await self._finish(keepers)
         return [done_round for _key, done_round in sorted(done.items()) if done_round is not None]
 
     async def _start_due(
@@ -168,12 +170,14 @@ class PollLoop:
         """One whole round: ask, and store what came of it. Raises nothing but cancellation."""
         try:
             started_at, started = utcnow(), time.monotonic()
+            self._progress[work.exporter_id] = work.settings.progress
             result, note = await self._ask(work, started)
             self._storing.add(work.exporter_id)
             stored = await self._store(work, result, started_at=started_at, note=note)
             return Round(work, stored)
         finally:
             self._running.pop(work.exporter_id, None)
+            self._progress.pop(work.exporter_id, None)
             self._storing.discard(work.exporter_id)
 
     async def _ask(self, work: Work, started: float) -> tuple[RoundResult, str]:
@@ -218,6 +222,20 @@ class PollLoop:
         logger.error("round lost exporter=%s", work.exporter_id)  # its lease runs out: it is asked again
         return None
 
+    async def _tell_progress(self) -> None:
+        """Let people see how far long rounds are."""
+        told: dict[int, tuple[int, int]] = {}
+        while True:
+            await asyncio.sleep(self.pace.progress_s)
+            now = {key: (progress.done, progress.total) for key, progress in self._progress.items()}
+            news = {key: place for key, place in now.items() if key in told and told[key] != place}
+            told = now
+            try:
+                if news:
+                    await self.leases(note_progress, owner=self.owner, rounds=news)
+            except DatabaseTrouble as exc:
+                logger.warning("progress not noted: %s", exc)
+
     async def _keep_leases(self) -> None:
         """Renew the leases of running rounds; a round whose lease is lost is dropped."""
         while True:
@@ -236,15 +254,14 @@ class PollLoop:
                     logger.warning("lease lost exporter=%s", exporter_id)
                     task.cancel()
 
-    async def _finish(self, keeper: asyncio.Task[None]) -> None:
+    async def _finish(self, keepers: list[asyncio.Task[None]]) -> None:
         """Let running rounds end, drop the rest, and give back what is still ours."""
         tasks = list(self._running.values())
         if tasks:
             await asyncio.wait(tasks, timeout=self.pace.grace_s)
-        keeper.cancel()
-        for task in tasks:
+        for task in [*tasks, *keepers]:
             task.cancel()
-        await asyncio.gather(*tasks, keeper, return_exceptions=True)
+        await asyncio.gather(*tasks, *keepers, return_exceptions=True)
         try:
             await self.leases(release_leases, owner=self.owner, now=utcnow())
         except DatabaseTrouble as exc:

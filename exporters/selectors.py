@@ -13,6 +13,7 @@ from exporters.querysets import ExporterQuerySet
 CACHE_BYTES = 64 * 1024 * 1024
 COLUMNS = (
     "pk", "platform_id", "interval_s", "timeout_s", "is_up", "suspect_reason", "last_success_at",
+    "refused_series",
     "snapshot__taken_at", "snapshot__version", "snapshot__targets", "snapshot__errors_total",
     "snapshot__duration_s",
 )  # fmt: skip
@@ -72,6 +73,7 @@ def served(exporters: ExporterQuerySet) -> list[tuple[ExporterRow, Parts]]:
             poll_duration_s=row["snapshot__duration_s"],
             targets=row["snapshot__targets"] or {},
             errors=row["snapshot__errors_total"] or {},
+            refused_series=row["refused_series"],
         )
         found.append((known, _cache.parts(row["pk"], version) if version else {}))
     return found

@@ -6,15 +6,15 @@ the other self-metrics are rendered for the scrape.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 
 from exporters.compression import Segment, gzip_of, plain_of, segment
 from exporters.exposition import (
-    FAMILIES,
-    VALUE_FAMILIES,
     ExporterRow,
     end_mark,
     heading,
+    in_order,
+    is_value,
     merge,
     render_exporters,
 )
@@ -34,17 +34,16 @@ def exposition_of(
     own = merge(render_exporters([row for row, _parts in exporters], now=now), openmetrics=openmetrics)
     pieces = [segment(own, level=1)]
     shown = [
-        {name: lines for name, lines in parts.items() if not (row.is_stale(now) and name in VALUE_FAMILIES)}
+        {name: lines for name, lines in parts.items() if not (row.is_stale(now) and is_value(name))}
         for row, parts in exporters
     ]
-    for name in FAMILIES:
-        if lines := [parts[name] for parts in shown if name in parts]:
-            pieces += [_heading(name, openmetrics), *lines]
+    for name in in_order(name for parts in shown for name in parts):
+        pieces += [_heading(name, openmetrics), *(parts[name] for parts in shown if name in parts)]
     pieces.append(_end(openmetrics))
     return gzip_of(pieces) if compressed else plain_of(pieces)
 
 
-@cache
+@lru_cache(maxsize=4096)
 def _heading(name: str, openmetrics: bool) -> Segment:
     return segment(heading(name, openmetrics=openmetrics))
 

@@ -328,6 +328,7 @@ SMS_GATEWAYS = {
 EXPORTERS = {
     "cubic": "exporters.pollers.cubic.CubicPoller",
     "addreality": "exporters.pollers.addreality.AddrealityPoller",
+    "json": "exporters.pollers.json_api.JsonPoller",
 }
 NOTIFICATION_CHANNELS = {
     "console": "notifications.channels.console.ConsoleChannel",
@@ -337,6 +338,10 @@ NOTIFICATION_CHANNELS = {
 # --- poller --------------------------------------------------------------------------------------
 POLLER_LEASE_S = env.float("POLLER_LEASE_S", default=30.0)  # a poller silent for longer is replaced
 POLLER_ROUNDS = env.int("POLLER_ROUNDS", default=200)  # exporters that one poller asks at once
+EXPORTER_URLS = {  # what the form of a new exporter proposes as the address of its CMS
+    "cubic": env.str("EXTERNAL_API_BASE_URL", default=""),
+    "addreality": env.str("ADDREALITY_API_URL", default=""),
+}
 
 # --- outbox (reliability: constants are seconds) -------------------------------------------------
 OUTBOX_POLL_S = env.float("OUTBOX_POLL_S", default=1.0)

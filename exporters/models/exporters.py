@@ -20,6 +20,8 @@ from platforms.querysets import PlatformQuerySet
 from remosa.lib.fields import EncryptedTextField
 from remosa.lib.registry import backend
 
+CAUTIOUS_AFTER = 3  # failed rounds in a row; from then on a CMS is asked less often, and carefully
+
 
 class Exporter(models.Model):
     """One CMS account that is polled on an interval. ``lease_*``: which poller works on it."""
@@ -47,16 +49,40 @@ class Exporter(models.Model):
     concurrency = models.PositiveSmallIntegerField(
         _("requests at once"), default=10, validators=[MinValueValidator(1), MaxValueValidator(256)]
     )
+    rate_per_s = models.FloatField(
+        _("requests per second"),
+        default=0.0,
+        validators=[MinValueValidator(0), MaxValueValidator(10_000)],
+        help_text=_("At most; 0 sets no limit."),
+    )
+    jitter_s = models.FloatField(
+        _("jitter, seconds"),
+        default=1.0,
+        validators=[MinValueValidator(0), MaxValueValidator(3600)],
+        help_text=_("A round begins up to so much later, so that exporters do not ask all at once."),
+    )
+    config = models.JSONField(_("how to ask and read"), default=dict, blank=True)
+    has_old_names = models.BooleanField(
+        _("also under the old names"),
+        default=False,
+        help_text=_("Shows every device as json_exporter_device_status and json_exporter_device_info too."),
+    )
     is_enabled = models.BooleanField(_("enabled"), default=True)
     is_up = models.BooleanField(_("CMS answers"), null=True, editable=False)
     suspect_reason = models.CharField(_("in doubt because"), max_length=64, blank=True, editable=False)
     last_error = models.CharField(_("last error"), max_length=200, blank=True, editable=False)
     last_round_at = models.DateTimeField(_("last poll"), null=True, editable=False)
     last_success_at = models.DateTimeField(_("last success"), null=True, editable=False)
+    is_truncated = models.BooleanField(_("list is truncated"), default=False, editable=False)
+    failures = models.PositiveIntegerField(_("failed rounds in a row"), default=0, editable=False)
+    refused_series = models.PositiveIntegerField(_("series over the limit"), default=0, editable=False)
     up_since = models.DateTimeField(null=True, editable=False)
     next_poll_at = models.DateTimeField(null=True, editable=False)
     lease_owner = models.CharField(max_length=64, blank=True, editable=False)
     lease_until = models.DateTimeField(null=True, editable=False)
+    round_started_at = models.DateTimeField(null=True, editable=False)  # of the round that runs
+    round_done = models.PositiveIntegerField(default=0, editable=False)
+    round_total = models.PositiveIntegerField(default=0, editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     objects = ExporterQuerySet.as_manager()
@@ -81,18 +107,21 @@ class Exporter(models.Model):
             raise ValidationError(
                 {"kind": _("Unknown kind of exporter. Known: %(known)s.") % {"known": known}}
             )
-        for name in ("interval_s", "timeout_s", "concurrency"):
+        for name in ("interval_s", "timeout_s", "concurrency", "rate_per_s", "jitter_s"):
             value = getattr(self, name)
             if not isinstance(value, int | float):
                 return  # its field has said so already
             if not math.isfinite(value):
                 raise ValidationError({name: _("Enter a number of seconds.")})
+        poller = backend("EXPORTERS", self.kind)
         try:
-            check_settings(
-                self.poll_settings, needs_secret="secret" in backend("EXPORTERS", self.kind).secret_fields
-            )
+            check_settings(self.poll_settings, needs_secret="secret" in poller.secret_fields)
         except BadSettings as exc:
             raise ValidationError(str(exc)) from exc
+        if not isinstance(self.config, dict):
+            raise ValidationError({"config": _("Write a JSON object.")})
+        if faults := poller().faults(self.config):
+            raise ValidationError({"config": [f"{name}: {sentence}" for name, sentence in faults.items()]})
 
     @property
     def poll_settings(self) -> PollSettings:
@@ -103,12 +132,26 @@ class Exporter(models.Model):
             timeout_s=self.timeout_s,
             concurrency=self.concurrency,
             round_timeout_s=max(self.interval_s, self.timeout_s),
+            rate_per_s=self.rate_per_s,
+            is_cautious=self.failures >= CAUTIOUS_AFTER,
+            config=self.config,
         )
 
     @property
     def max_age(self) -> timedelta:
         """Evidence older than this is stale: two poll intervals, and what one round may last."""
         return timedelta(seconds=2 * self.interval_s + self.timeout_s)
+
+    @property
+    def is_backing_off(self) -> bool:
+        """Whether the CMS failed so often that it is asked less often."""
+        return self.failures >= CAUTIOUS_AFTER
+
+    def pause_after_failures(self) -> timedelta:
+        """From the start of a failed round to the next one: twice as long each time, as long as the poller is
+        not taken for dead."""
+        longer = self.interval_s * 2.0 ** min(20, self.failures - CAUTIOUS_AFTER + 1)
+        return min(timedelta(seconds=longer), max(2 * self.max_age, timedelta(seconds=self.interval_s)))
 
 
 class ExporterTarget(models.Model):

@@ -24,6 +24,7 @@ class PollRound(models.Model):
     unknown = models.PositiveIntegerField(_("no data"), default=0)
     errors = models.JSONField(_("errors by reason"), default=dict)
     duration_s = models.FloatField(_("lasted, seconds"))
+    latency_s = models.FloatField(_("time of an answer, seconds"), null=True)
 
     objects = PlatformQuerySet.as_manager()
 
@@ -56,6 +57,7 @@ class Snapshot(models.Model):
     targets = models.JSONField(default=dict)
     errors_total = models.JSONField(default=dict)
     duration_s = models.FloatField(default=0.0)
+    series = models.PositiveIntegerField(default=0)
 
     objects = PlatformQuerySet.as_manager()
 

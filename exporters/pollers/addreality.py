@@ -3,13 +3,14 @@
 ``POST {base}/public/v1/device/list`` with ``{"id": [4711, ...], "limit": 300}`` answers ``{"data":
 [...]}``. Targets are asked for by id, at most 300 in a request, so a full page never hides
 anything. An empty ``id`` lists whatever the account has; that question finds players that are no
-targets, and a list of exactly 300 may be cut.
+targets, and is asked on page by page, because a list of exactly 300 may go on.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from django.utils.translation import gettext as _
 
@@ -20,6 +21,8 @@ from remosa.lib.http import Door
 
 PATH = "/public/v1/device/list"
 PAGE = 300
+MAX_PAGES = 1000
+NO_SUCH_QUESTION = frozenset({Reason.HTTP_4XX, Reason.HTTP_404})  # an API without `offset`
 MAX_BYTES = 8 * 1024 * 1024
 MAX_ID = 2**63 - 1
 TEXT_FACTS = ("name", "player_version", "time_zone")
@@ -35,12 +38,25 @@ class Page:
     is_full: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back for the ids that were ``wanted``: a page, or why there is none."""
+
+    wanted: Sequence[int]
+    page: Page | Reason | None
+    is_truncated: bool = False
+
+
 class AddrealityPoller:
     """The poller of kind ``addreality``; see ``exporters.ports.Poller``."""
 
     fields = ("base_url",)
     secret_fields = ("secret",)
     discovers = True
+
+    def faults(self, config: Mapping[str, Any]) -> dict[str, str]:
+        """There are no further settings."""
+        return {}
 
     def normalise_id(self, text: str) -> str:
         """The decimal number that Addreality gives its players."""
@@ -54,67 +70,78 @@ class AddrealityPoller:
         check_settings(settings, needs_secret=True)
         asker = Asker(door, settings, max_bytes=MAX_BYTES)
         ids = list(dict.fromkeys(number for target in targets if (number := _id_of(target.external_id))))
-        questions = [ids[at : at + PAGE] for at in range(0, len(ids), PAGE)]
+        questions: list[list[int] | None] = [ids[at : at + PAGE] for at in range(0, len(ids), PAGE)]
         if settings.discover:
-            questions.append([])
+            questions.append(None)
 
-        async def ask_for(wanted: list[int]) -> Page | Reason:
-            return await _ask_page(asker, settings.secret, wanted)
+        async def ask_for(wanted: list[int] | None) -> list[Answer]:
+            if wanted is None:
+                return await _list_all(asker, settings.secret)
+            return [Answer(wanted, await _ask_page(asker, settings.secret, {"id": wanted}))]
 
-        answers = await each(questions, ask_for, at_once=settings.concurrency)
-        return _assemble(targets, questions, answers, duration_s=asker.elapsed_s)
+        answers = [answer for part in await each(questions, ask_for, settings) for answer in part]
+        return _assemble(targets, answers, asker)
 
 
-async def _ask_page(asker: Asker, secret: str, wanted: list[int]) -> Page | Reason:
+async def _ask_page(asker: Asker, secret: str, wish: dict[str, object]) -> Page | Reason:
     """One page, or the reason why there is none."""
     try:
-        body = await asker.ask(
-            "POST", PATH, headers={"X-API-Token": secret}, body={"id": wanted, "limit": PAGE}
-        )
+        body = await asker.ask("POST", PATH, headers={"X-API-Token": secret}, body={**wish, "limit": PAGE})
         return parse_devices(body)
     except (AskError, ParseError) as exc:
         return exc.reason
 
 
-def _assemble(
-    targets: Sequence[Target],
-    questions: Sequence[list[int]],
-    answers: Sequence[Page | Reason],
-    *,
-    duration_s: float,
-) -> RoundResult:
+async def _list_all(asker: Asker, secret: str) -> list[Answer]:
+    """Everything that the account has, page by page.
+
+    Exactly a full page may mean that there is more. No public document says how to ask on; ``offset`` is
+    tried, and an API that refuses it, or repeats itself, has shown what it can: the list is truncated.
+    """
+    answers: list[Answer] = []
+    seen: set[int] = set()
+    while len(answers) < MAX_PAGES:
+        wish = {"id": [], "offset": PAGE * len(answers)} if answers else {"id": []}
+        page = await _ask_page(asker, secret, wish)
+        if answers and (not isinstance(page, Page) or (page.devices and page.devices.keys() <= seen)):
+            refused = page if isinstance(page, Reason) and page not in NO_SUCH_QUESTION else None
+            return [*answers, Answer([], refused, is_truncated=True)]
+        answers.append(Answer([], page))
+        if isinstance(page, Reason) or not page.is_full:
+            return answers
+        seen |= page.devices.keys()
+    return [*answers, Answer([], None, is_truncated=True)]
+
+
+def _assemble(targets: Sequence[Target], answers: Sequence[Answer], asker: Asker) -> RoundResult:
     """Match what was answered with what was asked for."""
     errors: Counter[str] = Counter()
     seen: dict[int, Observation] = {}
     refused: dict[int, Reason] = {}
-    for wanted, answer in zip(questions, answers, strict=True):
-        if isinstance(answer, Page):
-            errors += answer.errors
-            for number, observation in answer.devices.items():
+    for answer in answers:
+        if isinstance(answer.page, Page):
+            errors += answer.page.errors
+            for number, observation in answer.page.devices.items():
                 _remember(seen, number, observation)
-        else:
-            errors[answer] += 1
-            refused |= dict.fromkeys(wanted, answer)
+        elif answer.page is not None:
+            errors[answer.page] += 1
+            refused |= dict.fromkeys(answer.wanted, answer.page)
     observations = [_observe(target, seen, refused) for target in targets]
     own = (Reason.NO_DATA, Reason.UNKNOWN_STATUS, Reason.BAD_ID)
     errors.update(str(one.reason) for one in observations if one.reason in own)
     asked_for = {_id_of(target.external_id) for target in targets}
-    pages = [answer for answer in answers if isinstance(answer, Page)]
-    listing_cut = any(
-        isinstance(answer, Page) and answer.is_full and not wanted
-        for wanted, answer in zip(questions, answers, strict=True)
-    )
     return round_result(
         observations,
+        asker=asker,
         found=[
             Target(one.external_id, str(one.facts.get("name", "")))
             for number, one in sorted(seen.items())
             if number not in asked_for
         ],
         errors=errors,
-        understood=bool(pages) or not questions,
-        complete=len(pages) == len(answers) and not listing_cut,
-        duration_s=duration_s,
+        understood=not answers or any(isinstance(answer.page, Page) for answer in answers),
+        complete=not any(isinstance(answer.page, Reason) for answer in answers),
+        is_truncated=any(answer.is_truncated for answer in answers),
     )
 
 

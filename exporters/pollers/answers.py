@@ -4,13 +4,16 @@ Shared by the pollers: one round's time budget, the table from failures to reaso
 crash the reader, and texts that every database and every exposition can hold.
 """
 
+import asyncio
 import json
 import re
 import time
 from asyncio import TaskGroup
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TypeVar
+from itertools import islice
+from statistics import median
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from django.utils.translation import gettext as _
@@ -22,6 +25,7 @@ from remosa.lib.http import Door, HttpFailure, Response
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
+PATIENCE = 20  # failures in a row that end a round's asking, at the least
 MAX_TEXT = 200  # characters of a name or a version that are kept
 _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\ufeff]")
 _NOT_IN_URLS = re.compile(r"[\x00-\x20\x7f\\?#]")
@@ -107,19 +111,29 @@ def check_settings(settings: PollSettings, *, needs_secret: bool) -> None:
 
 
 class Asker:
-    """Puts the questions of one round: within its time, through the door, and not after a 429."""
+    """Puts the questions of one round: within its time and rate, through the door, and not to a CMS that
+    asked for a rest (429) or that has failed ``PATIENCE`` times without an answer in between."""
 
     def __init__(self, door: Door, settings: PollSettings, *, max_bytes: int) -> None:
         self._door = door
         self._settings = settings
         self._max_bytes = max_bytes
         self._started = time.monotonic()
-        self._told_to_wait = False
+        self._next_turn = self._started
+        self._gave_up: Reason | None = None
+        self._failures = 0
+        self._patience = 1 if settings.is_cautious else max(PATIENCE, 2 * settings.concurrency)
+        self._took_s: list[float] = []
 
     @property
     def elapsed_s(self) -> float:
         """Seconds since the round began."""
         return time.monotonic() - self._started
+
+    @property
+    def latency_s(self) -> float | None:
+        """The median time of the answers, None without any."""
+        return median(self._took_s) if self._took_s else None
 
     async def ask(
         self,
@@ -131,14 +145,43 @@ class Asker:
         body: object = None,
     ) -> bytes:
         """One request to ``base_url + path``; the body of a success, or ``AskError``."""
+        await self._take_turn()
+        started = time.monotonic()
+        self._trace(request=f"{method} {self._settings.base_url.rstrip('/')}{path}")
         try:
             response = await self._request(method, path, params, headers, body)
         except HttpFailure as exc:
-            raise AskError(FAILURE_REASONS[exc.reason]) from exc
+            self._trace(answer=exc.reason)
+            raise self._failed(FAILURE_REASONS[exc.reason]) from exc
+        self._took_s.append(time.monotonic() - started)
+        self._trace(answer=f"HTTP {response.status}", body=response.body)
         if reason := reason_of_status(response.status):
-            self._told_to_wait = self._told_to_wait or reason is Reason.HTTP_429
-            raise AskError(reason)
+            raise self._failed(reason)
+        self._failures, self._patience = 0, max(PATIENCE, 2 * self._settings.concurrency)
         return response.body
+
+    def _failed(self, reason: Reason) -> AskError:
+        """Count a question without an answer; enough of them end the asking."""
+        self._failures += 1
+        if reason is Reason.HTTP_429 or self._failures >= self._patience:
+            self._gave_up = reason
+        return AskError(reason)
+
+    def _trace(self, **what: Any) -> None:
+        if self._settings.trace is not None:
+            for name, value in what.items():
+                setattr(self._settings.trace, name, value)
+
+    async def _take_turn(self) -> None:
+        """Wait until the rate allows another request; ``AskError`` when the round would be over by then."""
+        self._left_s()
+        if self._settings.rate_per_s <= 0:
+            return
+        turn = max(time.monotonic(), self._next_turn)
+        self._next_turn = turn + 1 / self._settings.rate_per_s
+        if turn - self._started >= self._settings.round_timeout_s:
+            raise AskError(Reason.TIMEOUT)
+        await asyncio.sleep(turn - time.monotonic())
 
     async def _request(
         self,
@@ -171,8 +214,8 @@ class Asker:
 
     def _left_s(self) -> float:
         """Seconds that are left for a request; ``AskError`` when the round must not ask any more."""
-        if self._told_to_wait:
-            raise AskError(Reason.HTTP_429)
+        if self._gave_up is not None:
+            raise AskError(self._gave_up)
         left_s = self._settings.round_timeout_s - self.elapsed_s
         if left_s <= 0:
             raise AskError(Reason.TIMEOUT)
@@ -180,30 +223,38 @@ class Asker:
 
 
 async def each(
-    items: Sequence[Item], work: Callable[[Item], Awaitable[Answer]], *, at_once: int
+    items: Sequence[Item], work: Callable[[Item], Awaitable[Answer]], settings: PollSettings
 ) -> list[Answer]:
-    """Await ``work`` for every item, at most ``at_once`` together; the answers in the order of the items."""
+    """Await ``work`` for every item, ``settings.concurrency`` together; the answers in the order of the items.
+
+    A cautious round asks the first question alone, so that a CMS that is still down gets no others.
+    """
     answers: dict[int, Answer] = {}
     queue = iter(enumerate(items))
+    settings.progress.total = len(items)
 
-    async def worker() -> None:
-        for index, item in queue:
+    async def worker(most: int) -> None:
+        for index, item in islice(queue, most):
             answers[index] = await work(item)
+            settings.progress.done = len(answers)
 
+    if settings.is_cautious:
+        await worker(1)
     async with TaskGroup() as group:
-        for _ in range(min(at_once, len(items))):
-            group.create_task(worker())
+        for _ in range(min(settings.concurrency, len(items))):
+            group.create_task(worker(len(items)))
     return [answers[index] for index in range(len(items))]
 
 
 def round_result(
     observations: Sequence[Observation],
     *,
+    asker: Asker,
     errors: Counter[str],
     understood: bool,
     complete: bool,
-    duration_s: float,
     found: Sequence[Target] = (),
+    is_truncated: bool = False,
 ) -> RoundResult:
     """Put a round together; ``understood``: at least one answer made sense, or nothing had to be asked."""
     blame = Counter({reason: n for reason, n in errors.items() if reason in UPSTREAM_REASONS})
@@ -213,6 +264,8 @@ def round_result(
         errors=errors,
         upstream_ok=understood,
         upstream_reason="" if understood else Reason(blame.most_common(1)[0][0]),
-        complete=complete,
-        duration_s=duration_s,
+        complete=complete and not is_truncated,
+        duration_s=asker.elapsed_s,
+        is_truncated=is_truncated,
+        latency_s=asker.latency_s,
     )

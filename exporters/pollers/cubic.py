@@ -6,7 +6,8 @@ Cubic does not know the player, which is not the same as offline.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from exporters.errors import UPSTREAM_REASONS, AskError, ParseError, Reason
 from exporters.macs import normalise_mac
@@ -26,6 +27,10 @@ class CubicPoller:
     secret_fields: tuple[str, ...] = ()
     discovers = False
 
+    def faults(self, config: Mapping[str, Any]) -> dict[str, str]:
+        """There are no further settings."""
+        return {}
+
     def normalise_id(self, text: str) -> str:
         """A MAC as ``aa:bb:cc:dd:ee:ff``."""
         return normalise_mac(text)
@@ -38,14 +43,14 @@ class CubicPoller:
         async def observe(target: Target) -> Observation:
             return await _observe(asker, target.external_id)
 
-        observations = await each(targets, observe, at_once=settings.concurrency)
+        observations = await each(targets, observe, settings)
         errors = Counter(str(seen.reason) for seen in observations if seen.reason)
         return round_result(
             observations,
+            asker=asker,
             errors=errors,
             understood=not targets or any(seen.reason not in UPSTREAM_REASONS for seen in observations),
             complete=not any(seen.reason in UPSTREAM_REASONS for seen in observations),
-            duration_s=asker.elapsed_s,
         )
 
 

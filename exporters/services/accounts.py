@@ -1,7 +1,9 @@
 """Create, change and remove exporters: the accounts at a CMS that are polled."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
 
@@ -12,7 +14,12 @@ from platforms import audit
 from platforms.models import Platform
 from remosa.lib.clock import utcnow
 
-ASKED_ANEW = frozenset({"base_url", "secret", "is_enabled", "interval_s", "timeout_s", "concurrency"})
+ASKED_ANEW = frozenset(
+    {
+        "base_url", "secret", "is_enabled", "interval_s", "timeout_s", "concurrency", "rate_per_s", "config",
+        "has_old_names",
+    }
+)  # fmt: skip
 
 
 def create_exporter(
@@ -49,6 +56,18 @@ def update_exporter(exporter: Exporter, *, by: Any = None, **fields: Any) -> Exp
         if exporter.kind != stored.kind and stored.targets.exists():
             raise KindIsFixed(_("An exporter that has devices keeps its kind; create a new one instead."))
         exporter.platform_id = stored.platform_id
+        if (
+            stored.secret
+            and exporter.secret == stored.secret
+            and not same_server(exporter.base_url, stored.base_url)
+        ):
+            raise ValidationError(
+                {
+                    "secret": _(
+                        "The address leads to another server: enter the API key again, it is not sent there."
+                    )
+                }
+            )
         exporter.full_clean()
         editable = [field.name for field in Exporter._meta.fields if field.editable and not field.primary_key]
         changed = {name for name in editable if getattr(exporter, name) != getattr(stored, name)}
@@ -69,6 +88,14 @@ def update_exporter(exporter: Exporter, *, by: Any = None, **fields: Any) -> Exp
     return exporter
 
 
+def same_server(url: str, other: str) -> bool:
+    """Whether both addresses lead to one server, so that a key for the one may be sent to the other."""
+    try:
+        return urlsplit(url)[:2] == urlsplit(other)[:2]
+    except ValueError:
+        return False
+
+
 def remove_exporter(exporter: Exporter, *, by: Any) -> None:
     """Delete an exporter with its targets and rounds; its devices stay, and nobody knows their state."""
     with transaction.atomic():
@@ -82,7 +109,7 @@ def remove_exporter(exporter: Exporter, *, by: Any) -> None:
 
 def poll_now(exporter: Exporter) -> None:
     """Let the next free poller take it; while a round runs, another one follows it."""
-    Exporter.objects.filter(pk=exporter.pk).update(next_poll_at=utcnow())
+    Exporter.objects.filter(pk=exporter.pk).update(next_poll_at=None)
 
 
 def actor_of(by: Any) -> audit.Actor:

@@ -6,7 +6,8 @@ poller that was only thought dead stores nothing.
 """
 
 import random
-from collections.abc import Collection, Iterable
+from collections import deque
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -17,8 +18,7 @@ from exporters.models import Exporter
 from exporters.ports import PollSettings, Target
 from remosa.lib.fields import UnreadableSecret
 
-JITTER_RATIO = 0.05  # of the interval: exporters that were made together drift apart
-JITTER_MAX_S = 1.0
+JITTER_RATIO = 0.05  # of the interval, at the most: evidence must not grow old by it
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,16 @@ def claim_due(
     due = due.exclude(pk__in=without) if without else due
     due = due.filter(pk__in=only) if only is not None else due
     taken = []
-    for pk, interval_s in list(due.values_list("pk", "interval_s")[:limit]):
-        jitter_s = min(JITTER_MAX_S, JITTER_RATIO * interval_s) * random.random()  # noqa: S311  no secret
+    for pk, interval_s, jitter_s in list(due.values_list("pk", "interval_s", "jitter_s")[:limit]):
+        jitter_s = min(jitter_s, JITTER_RATIO * interval_s) * random.random()  # noqa: S311  no secret
         mine = Exporter.objects.free(now).filter(pk=pk)
         if mine.update(
             lease_owner=owner,
             lease_until=now + lease,
             next_poll_at=now + timedelta(seconds=interval_s + jitter_s),
+            round_started_at=now,
+            round_done=0,
+            round_total=0,
         ):
             taken.append(pk)
     return [_work(exporter) for exporter in Exporter.objects.filter(pk__in=taken).defer("secret")]
@@ -69,11 +72,28 @@ def renew_leases(*, owner: str, exporter_ids: Iterable[int], until: datetime) ->
     return set(ours.values_list("pk", flat=True))
 
 
+def note_progress(*, owner: str, rounds: Mapping[int, tuple[int, int]]) -> None:
+    """Write down how far long rounds are: {exporter: (questions done, of how many)}."""
+    for exporter_id, (done, total) in rounds.items():
+        Exporter.objects.filter(pk=exporter_id, lease_owner=owner).update(round_done=done, round_total=total)
+
+
 def release_leases(*, owner: str, now: datetime) -> int:
     """Give back every lease of this poller at once; how many rounds another one can begin now."""
     return Exporter.objects.filter(lease_owner=owner).update(
-        lease_owner="", lease_until=None, next_poll_at=now
+        lease_owner="", lease_until=None, next_poll_at=now, round_started_at=None
     )
+
+
+def spread(ids: Sequence[str]) -> list[str]:
+    """Every fourth place to those who were answered last: a CMS that cannot answer for some devices, which
+    therefore come first, is then not taken for one that answers for none."""
+    front, back = deque(ids), []
+    while front:
+        back += [front.popleft() for _place in range(min(3, len(front)))]
+        if front:
+            back.append(front.pop())
+    return back
 
 
 def _work(exporter: Exporter) -> Work:
@@ -81,7 +101,8 @@ def _work(exporter: Exporter) -> Work:
     rows = exporter.targets.filter(device__is_active=True).order_by(
         F("observed_at").asc(nulls_first=True), "pk"
     )
-    targets = tuple(Target(external_id) for external_id in rows.values_list("external_id", flat=True))
+    ids = list(rows.values_list("external_id", flat=True))
+    targets = tuple(Target(external_id) for external_id in spread(ids))
     try:
         return Work(exporter.pk, exporter.kind, exporter.poll_settings, targets)
     except (UnreadableSecret, ImproperlyConfigured) as exc:

@@ -7,22 +7,24 @@ another. What nobody could say is UNKNOWN; no path leads from a failed question 
 import logging
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import Sum
 
 from devices.services import Observed, adopt_names, mark_unknown, record_observations
 from devices.states import DeviceState
 from exporters.compression import segment
-from exporters.exposition import SHAPES, DeviceRow, render_fragments
-from exporters.facts import TIMES, pack, unpack
+from exporters.exposition import DeviceRow, Fragments, render_fragments, render_old_names, shape_of
+from exporters.facts import lasting, pack, unpack
 from exporters.models import Exporter, ExporterTarget, FoundDevice, PollRound, Snapshot
 from exporters.ports import RoundResult
 from exporters.rounds import Judgement, judge_round
 from exporters.signals import round_finished
+from platforms.models import Platform
 
 logger = logging.getLogger(__name__)
 
@@ -71,12 +73,16 @@ def store_round(
         judged = judge_round(
             replace(result, observations=kept), {row.external_id: row.stated for row in rows}
         )
-        _apply(rows, judged, at=started_at)
+        numbers = numbers_of(exporter)
+        _apply(rows, judged, numbers=numbers, at=started_at)
         _write_targets(exporter, rows, at=started_at)
-        _tell_devices(exporter, rows, at=started_at)
-        _write_exporter(exporter, judged, finished_at=finished_at, note=note, release=bool(owner))
+        _tell_devices(exporter, rows, numbers=numbers, at=started_at)
         _write_found(exporter, result, judged, known, at=started_at)
         _write_snapshot(exporter, rows, judged, result, at=started_at)
+        _write_exporter(
+            exporter, judged, result, started_at=started_at, finished_at=finished_at, note=note,
+            release=bool(owner),
+        )  # fmt: skip
         round_ = _write_round(exporter, judged, result, started_at=started_at, finished_at=finished_at)
         transaction.on_commit(lambda: round_finished.send_robust(Exporter, exporter_id=exporter_id))
     return round_
@@ -100,7 +106,7 @@ def _load(exporter: Exporter, result: RoundResult, started_at: datetime) -> list
     ]
 
 
-def _apply(rows: Iterable[_Row], judged: Judgement, *, at: datetime) -> None:
+def _apply(rows: Iterable[_Row], judged: Judgement, *, numbers: Collection[str], at: datetime) -> None:
     """Bring the rows up to date; an unknown status keeps the facts and the last stated status."""
     seen_of = {seen.external_id: seen for seen in judged.observations}
     for row in rows:
@@ -112,8 +118,8 @@ def _apply(rows: Iterable[_Row], judged: Judgement, *, at: datetime) -> None:
             row.reason, row.is_changed = reason, True
         if status != DeviceState.UNKNOWN and status != row.stated:
             row.stated, row.is_changed = status, True
-        if seen.facts:
-            facts = row.facts | pack(seen.facts)
+        if seen.facts or status != DeviceState.UNKNOWN:
+            facts = lasting(row.facts, numbers) | pack(seen.facts)  # a number counts for its own answer only
             if facts != row.facts:
                 row.facts, row.is_changed = facts, True
 
@@ -140,12 +146,20 @@ def _write_targets(exporter: Exporter, rows: Iterable[_Row], *, at: datetime) ->
     )
 
 
-def _tell_devices(exporter: Exporter, rows: Iterable[_Row], *, at: datetime) -> None:
+def numbers_of(exporter: Exporter) -> frozenset[str]:
+    """The facts of this exporter that are values of the present, by name."""
+    shape = shape_of(exporter.kind, exporter.config)
+    return frozenset(series.suffix for series in shape.values) if shape else frozenset()
+
+
+def _tell_devices(
+    exporter: Exporter, rows: Iterable[_Row], *, numbers: Collection[str], at: datetime
+) -> None:
     """Pass on what was seen; a device that another CMS answers for is not unknown."""
     source = f"exporter:{exporter.pk}"
     unknown = {row.device_id for row in rows if row.status == DeviceState.UNKNOWN}
     seen = [
-        Observed(row.device_id, row.status, at, _lasting(row.facts) if row.is_changed else {})
+        Observed(row.device_id, row.status, at, _told(row.facts, numbers) if row.is_changed else {})
         for row in rows
         if row.status != DeviceState.UNKNOWN
     ]
@@ -162,9 +176,10 @@ def _tell_devices(exporter: Exporter, rows: Iterable[_Row], *, at: datetime) -> 
         mark_unknown(unknown - _answered_elsewhere(exporter, at=at), at=at, source=source)
 
 
-def _lasting(facts: Mapping[str, Any]) -> dict[str, Any]:
+def _told(facts: Mapping[str, Any], numbers: Collection[str]) -> dict[str, Any]:
     """Facts for the device's own page; those that change with every round stay with the target."""
-    return {name: value for name, value in facts.items() if name not in TIMES}
+    kept = lasting(facts, numbers)
+    return kept | {"player_status": facts["player_status"]} if "player_status" in facts else kept
 
 
 def _answered_elsewhere(exporter: Exporter, *, at: datetime) -> set[int]:
@@ -185,18 +200,34 @@ def _answered_elsewhere(exporter: Exporter, *, at: datetime) -> set[int]:
 
 
 def _write_exporter(
-    exporter: Exporter, judged: Judgement, *, finished_at: datetime, note: str, release: bool
+    exporter: Exporter,
+    judged: Judgement,
+    result: RoundResult,
+    *,
+    started_at: datetime,
+    finished_at: datetime,
+    note: str,
+    release: bool,
 ) -> None:
     was, now = (exporter.is_up, exporter.suspect_reason), (judged.upstream_ok, str(judged.suspicion))
     exporter.is_up, exporter.suspect_reason = now
     exporter.last_error = "" if judged.upstream_ok else (note or str(judged.upstream_reason))[:200]
     exporter.last_round_at = finished_at
+    exporter.is_truncated = result.is_truncated
+    exporter.failures = 0 if judged.upstream_ok else exporter.failures + 1
+    exporter.round_started_at, exporter.round_done, exporter.round_total = None, 0, 0
     if judged.trustworthy:
         exporter.last_success_at = finished_at
         exporter.up_since = exporter.up_since or finished_at
     else:
         exporter.up_since = None
-    columns = ["is_up", "suspect_reason", "last_error", "last_round_at", "last_success_at", "up_since"]
+    columns = [
+        "is_up", "suspect_reason", "last_error", "last_round_at", "last_success_at", "up_since", "is_truncated",
+        "failures", "refused_series", "round_started_at", "round_done", "round_total",
+    ]  # fmt: skip
+    if exporter.is_backing_off and exporter.next_poll_at is not None:  # None: somebody wants it now
+        exporter.next_poll_at = max(exporter.next_poll_at, started_at + exporter.pause_after_failures())
+        columns.append("next_poll_at")
     if release:
         exporter.lease_owner, exporter.lease_until = "", None
         columns += ["lease_owner", "lease_until"]
@@ -235,31 +266,79 @@ def _write_found(
 def _write_snapshot(
     exporter: Exporter, rows: Iterable[_Row], judged: Judgement, result: RoundResult, *, at: datetime
 ) -> None:
-    """What ``/metrics`` serves until the next round, rendered and deflated once."""
-    families = (
-        render_fragments(
-            exporter.kind,
-            [DeviceRow(row.external_id, row.status, _shown(row)) for row in rows],
-            platform_id=exporter.platform_id,
-            exporter_id=exporter.pk,
-        )
-        if exporter.kind in SHAPES
-        else {}
-    )
-    segments = {name: segment(text) for name, text in families.items() if text}
+    """What ``/metrics`` serves until the next round."""
     before = Snapshot.objects.filter(exporter=exporter).values_list("errors_total", flat=True).first()
     errors = Counter(before or {}) + Counter({str(reason): count for reason, count in result.errors.items()})
     values = {
+        **_body_of(exporter, [DeviceRow(row.external_id, row.status, _shown(row)) for row in rows]),
         "taken_at": at,
-        "version": uuid.uuid4().hex,
-        "body": b"".join(piece.deflated for piece in segments.values()),
-        "parts": [[name, len(piece.deflated), piece.length, piece.crc] for name, piece in segments.items()],
         "targets": {str(status): count for status, count in judged.counts().items()},
         "errors_total": dict(errors),
         "duration_s": result.duration_s,
     }
     if not Snapshot.objects.filter(exporter=exporter).update(**values):
         Snapshot.objects.create(exporter=exporter, **values)
+
+
+def refresh_snapshot(exporter: Exporter) -> None:
+    """Render what is served anew, from the targets as they are: who was taken off is gone at once.
+
+    Nothing becomes younger by it. Call it inside the transaction that changes the targets.
+    """
+    locked = Exporter.objects.select_for_update().defer("secret").get(pk=exporter.pk)
+    kept = Snapshot.objects.filter(exporter=locked).values_list("taken_at", flat=True).first()
+    if kept is None:
+        return
+    rows = ExporterTarget.objects.filter(
+        exporter=locked, device__is_active=True, created_at__lte=kept
+    ).order_by("pk")  # one that was added later has not been asked for yet
+    counts = Counter({str(state): 0 for state in DeviceState.values})
+    shown = []
+    for external_id, status, facts, name in rows.values_list(
+        "external_id", "status", "facts", "device__name"
+    ):
+        counts[status] += 1
+        shown.append(DeviceRow(external_id, status, {"name": name, **unpack(facts)}))
+    Snapshot.objects.filter(exporter=locked).update(targets=dict(counts), **_body_of(locked, shown))
+    locked.save(update_fields=["refused_series"])
+
+
+def _body_of(exporter: Exporter, rows: list[DeviceRow]) -> dict[str, Any]:
+    """The columns of the snapshot that hold the device families, rendered and deflated once.
+
+    An exporter that would take its platform over the limit of series shows none of its devices: a part of
+    them would look like devices of which nothing is known. ``exporter.refused_series`` says so.
+    """
+    families: Fragments = {}
+    if shape_of(exporter.kind, exporter.config) is not None:
+        families = render_fragments(
+            exporter.kind,
+            rows,
+            platform_id=exporter.platform_id,
+            exporter_id=exporter.pk,
+            config=exporter.config,
+        )
+        if exporter.has_old_names:
+            families |= render_old_names(rows, platform_id=exporter.platform_id, exporter_id=exporter.pk)
+    series = sum(text.count("\n") for text in families.values())
+    limit, taken = _series_of_platform(exporter)
+    exporter.refused_series = series if taken + series > limit else 0
+    if exporter.refused_series:
+        families, series = {}, 0
+    segments = {name: segment(text) for name, text in families.items() if text}
+    return {
+        "version": uuid.uuid4().hex,
+        "body": b"".join(piece.deflated for piece in segments.values()),
+        "parts": [[name, len(piece.deflated), piece.length, piece.crc] for name, piece in segments.items()],
+        "series": series,
+    }
+
+
+def _series_of_platform(exporter: Exporter) -> tuple[int, int]:
+    """(limit, series of the platform's other exporters)."""
+    others = Snapshot.objects.filter(exporter__platform=exporter.platform_id).exclude(exporter=exporter)
+    limit = Platform.objects.values_list("series_limit", flat=True).get(pk=exporter.platform_id)
+    return limit, others.aggregate(total=Sum("series"))["total"] or 0
 
 
 def _shown(row: _Row) -> dict[str, Any]:
@@ -287,5 +366,6 @@ def _write_round(
         targets=len(judged.observations),
         errors={str(reason): count for reason, count in result.errors.items()},
         duration_s=result.duration_s,
+        latency_s=result.latency_s,
         **counts,
     )

@@ -1,5 +1,6 @@
 """Add devices to an exporter, from pasted lines or from what the CMS reported, and take them off."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,9 +11,11 @@ from django.utils.translation import gettext as _
 
 from devices.models import Device
 from devices.services import create_device, mark_unknown, remove_device
+from devices.states import DeviceState
 from exporters.macs import BadLine, DuplicateLine, MacLine, MacReport, read_mac_lines
 from exporters.models import Exporter, ExporterTarget, FoundDevice
 from exporters.services.accounts import actor_of, poll_now
+from exporters.services.rounds import refresh_snapshot
 from platforms import audit
 from platforms.errors import QuotaExceeded
 from remosa.lib.clock import utcnow
@@ -115,8 +118,49 @@ def remove_targets(
                 )  # fmt: skip
         removed += len(rows)
     if removed:
-        poll_now(exporter)
+        _show_at_once(exporter)
     return removed
+
+
+def correct_target(target: ExporterTarget, *, external_id: str, by: Any = None) -> ExporterTarget:
+    """The device has another MAC or number in the CMS: it was mistyped, or the box was replaced.
+
+    ValidationError for an id that is none, or that this exporter, or another device, has already.
+    """
+    exporter = target.exporter
+    try:
+        key = backend("EXPORTERS", exporter.kind)().normalise_id(external_id)
+    except ValueError as exc:
+        raise ValidationError({"external_id": str(exc)}) from exc
+    before = target.external_id
+    if key == before:
+        return target
+    with transaction.atomic():
+        if exporter.targets.filter(external_id=key).exists():
+            raise ValidationError({"external_id": _("This exporter polls it already.")})
+        device = target.device
+        column = "mac" if device.mac == before else "external_id" if device.external_id == before else ""
+        if column:
+            setattr(device, column, key)
+            device.full_clean()
+            device.save(update_fields=[column])
+        target.external_id, target.status, target.stated = key, DeviceState.UNKNOWN, DeviceState.UNKNOWN
+        target.status_since, target.observed_at, target.reason, target.facts = utcnow(), None, "", {}
+        target.save()
+        mark_unknown([device.pk], at=utcnow(), source=f"exporter:{exporter.pk}")
+        audit.record(
+            actor=actor_of(by), verb="exporter.target_corrected", target=exporter, platform=exporter.platform,
+            before={"target": before}, after={"target": key},
+        )  # fmt: skip
+    _show_at_once(exporter)
+    return target
+
+
+def _show_at_once(exporter: Exporter) -> None:
+    """Who is not polled any more is not served any more, without waiting for the next round."""
+    with transaction.atomic():
+        refresh_snapshot(exporter)
+    poll_now(exporter)
 
 
 def _add_batch(exporter: Exporter, batch: Sequence[MacLine], tally: _Tally, by: Any) -> None:
@@ -170,7 +214,9 @@ def _devices_known_as(exporter: Exporter, ids: Sequence[str]) -> dict[str, Devic
 
 
 def _is_mac(external_id: str) -> bool:
-    return ":" in external_id  # as `normalise_mac` spells them; numbers have none
+    return (
+        re.fullmatch(r"([0-9a-f]{2}:){5}[0-9a-f]{2}", external_id) is not None
+    )  # as `normalise_mac` spells them
 
 
 def _batches(items: Sequence[Any]) -> Iterator[Sequence[Any]]:

@@ -34,6 +34,7 @@ SUPERADMIN_ONLY = (
     "is_active",
     "device_limit",
     "sms_limit",
+    "series_limit",
     "sms_price_out",
     "sms_price_in",
     "currency",
@@ -148,6 +149,7 @@ class PlatformPage(PlatformAdmin):
                     "sms_price_out",
                     "sms_price_in",
                     "currency",
+                    "series_limit",
                 ),
                 "description": _(
                     "The operator of REMOSA sets the limits; the share kept for people is yours to set."

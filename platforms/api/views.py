@@ -59,7 +59,7 @@ class PlatformRecordSerializer(PlatformSerializer):
     """A platform. Name, activity and limits are the superadmin's; an admin sets the rest."""
 
     SUPERADMIN_ONLY = (
-        "name", "is_active", "device_limit", "sms_limit", "sms_price_out", "sms_price_in", "currency",
+        "name", "is_active", "device_limit", "sms_limit", "sms_price_out", "sms_price_in", "currency", "series_limit",
     )  # fmt: skip
     create_only = ()
 
@@ -67,7 +67,7 @@ class PlatformRecordSerializer(PlatformSerializer):
         model = Platform
         fields = [
             "id", "name", "is_active", "time_zone", "device_limit", "sms_limit", "sms_people_share_ratio",
-            "sms_price_out", "sms_price_in", "currency", "created_at",
+            "sms_price_out", "sms_price_in", "currency", "series_limit", "created_at",
         ]  # fmt: skip
         read_only_fields = ["created_at"]
 

@@ -29,6 +29,7 @@ VERBS = {
     "exporter.created": _("exporter added"),
     "exporter.removed": _("exporter deleted"),
     "exporter.targets_added": _("devices added to an exporter"),
+    "exporter.target_corrected": _("the id of a device in the CMS corrected"),
     "exporter.targets_removed": _("devices taken off an exporter"),
     "gateway.changed": _("SMS gateway changed"),
     "gateway.created": _("SMS gateway added"),

@@ -42,6 +42,11 @@ class Platform(models.Model):
         _("time zone"), max_length=64, default=default_time_zone, validators=[validate_time_zone]
     )
     device_limit = models.PositiveIntegerField(_("device limit"), default=100)
+    series_limit = models.PositiveIntegerField(
+        _("limit of series for Prometheus"),
+        default=500_000,
+        help_text=_("An exporter whose series would go beyond it is not shown to Prometheus, and says so."),
+    )
     sms_limit = models.PositiveIntegerField(
         _("SMS limit per month"),
         default=1000,

@@ -186,7 +186,10 @@ FIXED = {  # resource: (model, what may change by PATCH)
     "sites": (Site, {"name", "address", "time_zone", "outer_ip", "contact_name", "contact_phone", "notes"}),
     "exporters": (
         Exporter,
-        {"name", "base_url", "secret", "interval_s", "timeout_s", "concurrency", "is_enabled", "next_poll_at"},
+        {
+            "name", "base_url", "secret", "interval_s", "timeout_s", "concurrency", "is_enabled", "next_poll_at",
+            "rate_per_s", "jitter_s", "config", "has_old_names",
+        },
     ),
     "gateways": (
         Gateway,

@@ -224,13 +224,14 @@ def test_seven_hundred_targets_are_asked_for_by_id_and_all_answered():
     result, cms = poll(account(*rows), range(1, 701))
 
     asked = sorted(len(json.loads(body)["id"]) for _, _, _, body in cms.asked)
-    assert asked == [0, 100, 300, 300]
+    assert asked == [0, 0, 100, 300, 300]  # the full list was asked on once, in vain
     assert all(
         one.status == ("offline" if int(one.external_id) % 7 == 0 else "online")
         for one in result.observations
     )
     assert result.found == ()
     assert not result.complete  # the question for everybody got exactly 300: there may be more
+    assert result.is_truncated
 
 
 @pytest.mark.parametrize(("count", "complete"), [(299, True), (300, False), (301, False)])
@@ -239,6 +240,52 @@ def test_a_full_list_of_found_players_may_be_cut(count, complete):
 
     assert result.complete is complete
     assert len(result.found) == min(count, 300) - 1
+
+
+@pytest.mark.parametrize(("count", "pages"), [(299, 1), (300, 2), (301, 2), (650, 3)])
+def test_an_account_that_can_go_on_is_read_to_its_end(count, pages):
+    rows = [make_row(number) for number in range(1, count + 1)]
+
+    async def answer(request):
+        wish = await request.json()
+        start = wish.get("offset", 0)
+        return web.json_response(
+            {"data": rows[start : start + wish["limit"]] if not wish["id"] else rows[:1]}
+        )
+
+    result, cms = poll(answer, [1])
+
+    assert len(result.found) == count - 1
+    assert (result.is_truncated, result.complete) == (False, True)
+    assert len([body for *_, body in cms.asked if not json.loads(body)["id"]]) == pages
+
+
+def test_an_account_that_refuses_to_go_on_is_truncated_and_no_failure():
+    rows = [make_row(number) for number in range(1, 301)]
+
+    async def answer(request):
+        wish = await request.json()
+        return web.Response(status=400) if "offset" in wish else web.json_response({"data": rows})
+
+    result, _ = poll(answer, [1])
+
+    assert result.is_truncated
+    assert result.upstream_ok
+    assert (len(result.found), dict(result.errors)) == (299, {})
+
+
+def test_a_further_page_that_fails_is_an_error_and_not_the_end():
+    rows = [make_row(number) for number in range(1, 301)]
+
+    async def answer(request):
+        wish = await request.json()
+        return web.Response(status=500) if "offset" in wish else web.json_response({"data": rows})
+
+    result, _ = poll(answer, [1])
+
+    assert (result.is_truncated, result.complete) == (True, False)
+    assert dict(result.errors) == {"http_5xx": 1}
+    assert result.observations[0].status == Status.ONLINE
 
 
 def test_a_full_page_of_targets_hides_nothing():

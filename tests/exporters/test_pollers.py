@@ -10,6 +10,7 @@ from exporters.pollers.addreality import AddrealityPoller
 from exporters.pollers.answers import (
     FAILURE_REASONS,
     MAX_TEXT,
+    PATIENCE,
     Asker,
     check_settings,
     clean_text,
@@ -17,6 +18,7 @@ from exporters.pollers.answers import (
     reason_of_status,
 )
 from exporters.pollers.cubic import CubicPoller
+from exporters.pollers.json_api import JsonPoller
 from exporters.ports import PollSettings, Status, Target
 from exporters.rounds import judge_round
 from remosa.lib.http import REASONS as DOOR_REASONS
@@ -27,7 +29,16 @@ KINDS = {
     "cubic": (CubicPoller(), [Target(f"aa:bb:cc:dd:ee:{number:02x}") for number in range(4)]),
     "addreality": (AddrealityPoller(), [Target(str(4711 + number)) for number in range(4)]),
 }
-FAST = {"secret": "t", "timeout_s": 0.4, "concurrency": 4}
+LISTED = {
+    "path": "/devices", "list": "devices", "id": "id", "state": "state", "online": ["up"], "offline": ["offline"],
+}  # fmt: skip
+EACH = {**LISTED, "path": "/devices/{id}", "list": "@"}
+KINDS |= {
+    "json list": (JsonPoller(), [Target(str(number)) for number in range(4)]),
+    "json each": (JsonPoller(), [Target(str(number)) for number in range(4)]),
+}
+CONFIG = {"json list": {"config": LISTED}, "json each": {"config": EACH}}
+FAST = {"secret": "t", "timeout_s": 2.0, "concurrency": 4}
 
 
 @pytest.fixture(autouse=True)
@@ -35,20 +46,25 @@ def loopback_is_allowed(settings):
     settings.EGRESS_ALLOW = ["127.0.0.0/8"]
 
 
-async def rounds_under_faults(poller, targets):
+async def rounds_under_faults(poller, targets, **over):
     """{fault: (expected reason, round)} for every fault and every way that fails."""
     rounds = {}
     for name, (answer, reason) in FAULTS.items():
         async with running_cms(answer) as cms:
-            rounds[name] = (reason, await poll_once(poller, cms.base_url, targets, **FAST))
+            rounds[name] = (reason, await poll_once(poller, cms.base_url, targets, **FAST, **over))
     async with running_cms(FAULTS["http 500"][0]) as cms:
         for name, (base_url, resolver, reason) in ways_that_fail(cms.base_url).items():
-            rounds[name] = (reason, await poll_once(poller, base_url, targets, resolver=resolver, **FAST))
+            rounds[name] = (
+                reason,
+                await poll_once(poller, base_url, targets, resolver=resolver, **FAST, **over),
+            )
     return rounds
 
 
 def test_no_fault_makes_a_device_offline(figure):
-    kinds = {kind: asyncio.run(rounds_under_faults(*made)) for kind, made in KINDS.items()}
+    kinds = {
+        kind: asyncio.run(rounds_under_faults(*made, **CONFIG.get(kind, {}))) for kind, made in KINDS.items()
+    }
 
     told = {
         (kind, fault): sorted({str(one.reason) for one in result.observations})
@@ -76,7 +92,7 @@ def test_a_failed_round_says_so_and_finds_nobody(kind):
 
     async def whole():
         async with running_cms(FAULTS["http 500"][0]) as cms:
-            return await poll_once(poller, cms.base_url, targets, **FAST)
+            return await poll_once(poller, cms.base_url, targets, **FAST, **CONFIG.get(kind, {}))
 
     result = asyncio.run(whole())
 
@@ -91,7 +107,12 @@ def test_a_failed_round_says_so_and_finds_nobody(kind):
 def test_a_round_without_targets_is_no_failure(kind):
     poller, _ = KINDS[kind]
 
-    result = asyncio.run(poll_once(poller, "http://127.0.0.1:9", [], secret="t", discover=False))
+    if kind == "json list":
+        pytest.skip("a list is asked for whoever is awaited in it")
+
+    result = asyncio.run(
+        poll_once(poller, "http://127.0.0.1:9", [], secret="t", discover=False, **CONFIG.get(kind, {}))
+    )
 
     assert result.upstream_ok
     assert result.complete
@@ -105,6 +126,7 @@ def test_a_round_ends_in_its_time_however_slow_the_cms_is(kind):
     async def whole():
         async with running_cms(FAULTS["no answer"][0]) as cms:
             settings = {"secret": "t", "timeout_s": 60, "concurrency": 1, "round_timeout_s": 0.3}
+            settings |= CONFIG.get(kind, {})
             return await poll_once(poller, cms.base_url, targets, **settings), cms
 
     result, cms = asyncio.run(whole())
@@ -129,6 +151,72 @@ def test_after_a_429_the_round_asks_no_more():
 
     assert [str(one.reason or one.status) for one in result.observations] == ["online"] * 2 + ["http_429"] * 2
     assert len(cms.asked) == 3
+
+
+def answering(answers):
+    """A Cubic that answers the questions by ``answers(number of the question)``: online, or a 500."""
+    counter = iter(range(10**6))
+
+    async def answer(request):
+        if answers(next(counter)):
+            return web.json_response([{"status": "online"}])
+        return web.Response(status=500)
+
+    return answer
+
+
+MANY = [Target(f"aa:bb:cc:dd:{number // 256:02x}:{number % 256:02x}") for number in range(200)]
+
+
+@pytest.mark.parametrize(
+    ("answers", "how", "asked"),
+    [
+        (lambda number: False, {}, PATIENCE),  # down: no use to ask on
+        (lambda number: number % PATIENCE == 0, {}, 200),  # ill: an answer now and then
+        (lambda number: False, {"is_cautious": True}, 1),  # was down already: one question tells
+        (lambda number: True, {"is_cautious": True}, 200),  # and is back
+    ],
+)
+def test_a_round_ends_when_the_cms_is_down_and_not_before(answers, how, asked):
+    async def whole():
+        async with running_cms(answering(answers)) as cms:
+            return await poll_once(CubicPoller(), cms.base_url, MANY, concurrency=1, **how), cms
+
+    result, cms = asyncio.run(whole())
+
+    assert len(cms.asked) == asked
+    assert len(result.observations) == 200
+    assert {one.status for one in result.observations} <= {Status.ONLINE, Status.UNKNOWN}
+
+
+def test_requests_are_as_rare_as_they_should_be():
+    moments = []
+
+    async def answer(request):
+        moments.append(asyncio.get_running_loop().time())
+        return web.json_response([{"status": "online"}])
+
+    async def whole():
+        async with running_cms(answer) as cms:
+            return await poll_once(CubicPoller(), cms.base_url, MANY[:6], concurrency=6, rate_per_s=20)
+
+    result = asyncio.run(whole())
+
+    assert all(one.status == Status.ONLINE for one in result.observations)
+    assert moments[-1] - moments[0] >= 5 / 20 - 0.06
+    assert result.latency_s > 0
+
+
+def test_a_rate_that_the_round_cannot_keep_leaves_the_rest_unknown():
+    result = asyncio.run(_slow_round())
+
+    assert [str(one.reason or one.status) for one in result.observations] == ["online"] * 2 + ["timeout"] * 4
+
+
+async def _slow_round():
+    async with running_cms(answering(lambda number: True)) as cms:
+        settings = {"concurrency": 6, "rate_per_s": 2, "round_timeout_s": 0.9}
+        return await poll_once(CubicPoller(), cms.base_url, MANY[:6], **settings)
 
 
 def test_a_kept_connection_that_died_is_replaced():
@@ -231,8 +319,8 @@ def test_answers_come_in_the_order_of_the_questions():
             await asyncio.sleep(0)
         return number
 
-    assert asyncio.run(each(range(10), slow_first, at_once=4)) == list(range(10))
-    assert asyncio.run(each([], slow_first, at_once=4)) == []
+    assert asyncio.run(each(range(10), slow_first, PollSettings("", concurrency=4))) == list(range(10))
+    assert asyncio.run(each([], slow_first, PollSettings("", concurrency=4))) == []
 
 
 def test_an_asker_out_of_time_does_not_ask():

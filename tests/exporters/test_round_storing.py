@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.core.exceptions import ValidationError
 
 from devices.models import Device
 from exporters.errors import UPSTREAM_REASONS, Reason
@@ -13,7 +14,7 @@ from exporters.models import Exporter, ExporterTarget, FoundDevice, PollRound, S
 from exporters.ports import Observation, RoundResult, Status, Target
 from exporters.rounds import failed_round
 from exporters.selectors import served
-from exporters.services import add_targets, claim_due, store_round
+from exporters.services import add_targets, claim_due, correct_target, poll_now, remove_targets, store_round
 from exporters.services.rounds import KEEP_ROUNDS
 from exporters.serving import exposition_of
 from exporters.signals import round_finished
@@ -362,3 +363,168 @@ def test_the_served_body_is_compressed_once(north):
     compressed = exposition_of(rows, now=START, openmetrics=False, compressed=True)
 
     assert gzip.decompress(compressed).decode() == text_of(exporter)
+
+
+# --- what must not outlive its answer --------------------------------------------------------------------
+
+
+def body_of(exporter, now=START + timedelta(seconds=2)):
+    found = served(Exporter.objects.filter(pk=exporter.pk))
+    return exposition_of(found, now=now, openmetrics=False, compressed=False).decode()
+
+
+def test_a_number_counts_for_its_own_answer_only(north):
+    exporter = make_fleet(north, 1, kind="addreality", secret="t")
+    (key,) = ids_of(exporter)
+    store(exporter, answer(exporter, Observation(key, Status.ONLINE, {"player_status": 1, "name": "Вход"})))
+    assert "remosa_exporter_addreality_player_status{" in body_of(exporter)
+
+    store(exporter, answer(exporter, Observation(key, Status.ONLINE)), at=START + timedelta(seconds=30))
+
+    text = body_of(exporter, now=START + timedelta(seconds=32))
+    assert "remosa_exporter_addreality_player_status{" not in text
+    assert 'name="Вход"' in text  # a fact stays until another one is told
+
+
+def test_who_was_taken_off_is_not_served_any_more(north, alice):
+    exporter = make_fleet(north, 2)
+    gone, stays = ids_of(exporter)
+    store(exporter, answer(exporter, "online", "offline"))
+    taken_at = Snapshot.objects.get(exporter=exporter).taken_at
+
+    remove_targets(exporter=exporter, external_ids=[gone], by=alice)
+
+    text = body_of(exporter)
+    assert gone not in text
+    assert text.count(stays) == 2
+    assert 'state="online"} 0' in text
+    assert Snapshot.objects.get(exporter=exporter).taken_at == taken_at
+
+
+def test_a_corrected_id_is_unknown_until_it_is_asked_for(north, alice):
+    exporter = make_fleet(north, 1)
+    (target,) = exporter.targets.all()
+    store(exporter, answer(exporter, "online"))
+
+    correct_target(target, external_id="AA-BB-CC-00-00-99", by=alice)
+
+    target.refresh_from_db()
+    assert (target.external_id, target.status) == ("aa:bb:cc:00:00:99", "unknown")
+    assert (target.device.mac, Device.objects.get(pk=target.device_id).state) == (
+        "aa:bb:cc:00:00:99",
+        "unknown",
+    )
+    assert "remosa_exporter_cubic_device_status{" not in body_of(exporter)
+    assert Exporter.objects.get(pk=exporter.pk).next_poll_at is None
+
+
+def test_an_id_that_is_taken_or_none_is_no_correction(north, alice):
+    exporter = make_fleet(north, 2)
+    first, second = exporter.targets.order_by("pk")
+
+    for wrong in (second.external_id, "nonsense"):
+        with pytest.raises(ValidationError):
+            correct_target(first, external_id=wrong, by=alice)
+
+    assert first.external_id in ids_of(exporter)
+
+
+# --- a CMS in trouble ----------------------------------------------------------------------------------
+
+
+def test_a_cms_that_keeps_failing_is_asked_less_often_and_carefully(north):
+    exporter = make_fleet(north, 1, interval_s=30, timeout_s=15)
+    pauses = []
+    for number in range(8):
+        at = START + timedelta(hours=number)
+        (work,) = claim_due(owner="me", now=at, lease=timedelta(seconds=60), limit=1)
+        store(exporter, failed_round(work.targets, Reason.HTTP_5XX, duration_s=1), at=at, owner="me")
+        exporter.refresh_from_db()
+        pauses.append(round((exporter.next_poll_at - at).total_seconds()))
+
+    assert [30 <= pause <= 32 for pause in pauses[:2]] == [True, True]
+    assert pauses[2:4] == [60, 120]
+    assert pauses[-1] == 2 * (2 * 30 + 15)  # the console would call a longer silence a dead poller
+    assert work.settings.is_cautious
+
+    at = START + timedelta(hours=9)
+    claim_due(owner="me", now=at, lease=timedelta(seconds=60), limit=1)
+    store(exporter, answer(exporter, "online"), at=at, owner="me")
+    exporter.refresh_from_db()
+    assert exporter.failures == 0
+    assert exporter.next_poll_at - at <= timedelta(seconds=32)
+    assert not exporter.poll_settings.is_cautious
+
+
+def test_poll_now_breaks_the_pause(north):
+    exporter = make_fleet(north, 1, failures=9)
+    (work,) = claim_due(owner="me", now=START, lease=timedelta(seconds=60), limit=1)
+    poll_now(exporter)
+
+    store(exporter, failed_round(work.targets, Reason.TIMEOUT, duration_s=1), owner="me")
+
+    exporter.refresh_from_db()
+    assert exporter.next_poll_at is None
+
+
+def test_a_list_that_may_go_on_is_said_to_be_truncated(north):
+    exporter = make_fleet(north, 1)
+
+    store(exporter, answer(exporter, "online", is_truncated=True, latency_s=0.2))
+
+    exporter.refresh_from_db()
+    assert exporter.is_truncated
+    assert exporter.rounds.get().latency_s == 0.2
+
+
+# --- limits and old names --------------------------------------------------------------------------------
+
+
+def test_an_exporter_over_the_limit_of_series_is_not_shown_and_says_so(north):
+    small, large = make_fleet(north, 1), make_fleet(north, 3)
+    north.series_limit = 6
+    north.save()
+    store(small, answer(small, "online"))
+    store(large, answer(large, "online", "offline", "online"))
+
+    text = body_of(large)
+    large.refresh_from_db()
+    assert large.refused_series == 6
+    assert "cubic_device" not in text
+    assert f'remosa_exporter_refused_series{{platform_id="{north.pk}",exporter_id="{large.pk}"}} 6\n' in text
+    assert "remosa_exporter_up{" in text
+    assert set(Device.objects.filter(targets__exporter=large).values_list("state", flat=True)) == {
+        "online",
+        "offline",
+    }  # what is judged does not depend on it
+    assert "cubic_device_status{" in body_of(small)
+
+    north.series_limit = 8
+    north.save()
+    store(large, answer(large, "online", "offline", "online"), at=START + timedelta(seconds=30))
+
+    assert body_of(large, now=START + timedelta(seconds=31)).count("cubic_device_status{") == 3
+    assert "refused_series" not in body_of(large)
+
+
+def test_the_old_names_are_there_for_who_wants_them(north):
+    exporter = make_fleet(north, 3, has_old_names=True)
+    one, two, three = ids_of(exporter)
+    store(
+        exporter,
+        answer(
+            exporter,
+            Observation(one, Status.ONLINE, {"name": "Касса", "ip": "10.0.0.1"}),
+            Observation(two, Status.OFFLINE, {"name": "Касса"}),
+            Observation(three, Status.UNKNOWN, {"name": "Вход"}, "no_data"),
+        ),
+    )
+
+    text = body_of(exporter)
+    place = f'platform_id="{north.pk}",exporter_id="{exporter.pk}"'
+    assert f'json_exporter_device_status{{name="Касса ({one})",{place}}} 1\n' in text
+    assert f'json_exporter_device_status{{name="Касса ({two})",{place}}} 0\n' in text
+    assert f'json_exporter_device_info{{name="Вход",ip="",{place}}} 1\n' in text
+    assert text.count("json_exporter_device_status{") == 2  # unknown is absent here too
+    assert "# TYPE json_exporter_device_status gauge\n" in text
+    assert "json_exporter_device_status" not in body_of(exporter, now=START + timedelta(hours=1))
