@@ -12,7 +12,7 @@ from automation.models import Case, GuardRefusal
 from automation.sentences import blocked_sentence, command_sentence, event_sentence, plain, refusal_sentence
 from automation.states import CaseState
 from devices.display import COMMAND_TONES, shown_text
-from devices.models import Command, Device, PowerLink
+from devices.models import Command, Device, PowerLink, Site
 from devices.states import CommandState
 from platforms.access import may
 from platforms.models import KillSwitch
@@ -245,3 +245,60 @@ def refusal_lines(rows: Iterable[GuardRefusal], user: Any) -> list[dict[str, Any
 def failure_text(command: Command) -> str:
     """Why a command did not leave or did not work, or ""."""
     return blocked_sentence(command.failure_reason) if command.failure_reason else ""
+
+
+# --- the power map of a site -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Outlet:
+    """One socket and what hangs on it: (line, the players that the reader sees, how many more there are)."""
+
+    socket: Device
+    lines: list[tuple[int, list[Device], int]]
+
+
+@dataclass(frozen=True)
+class SiteMap:
+    """Who goes dark with whom on one site; ``unpowered``: players of which nobody has said what feeds them."""
+
+    outlets: list[Outlet]
+    unpowered: list[Device]
+    elsewhere: list[PowerLink]  # players of this site that hang on a socket of another one
+
+
+MOST_ON_MAP = 300
+
+
+def site_map(site: Site, user: Any) -> SiteMap:
+    """Socket → line → players of a site, of everything only what the reader may see."""
+    mine = Device.objects.visible_to(user).filter(is_active=True)
+    here = list(mine.filter(site=site).select_related("model").order_by("name")[:MOST_ON_MAP])
+    sockets = [device for device in here if device.kind == Device.Kind.SOCKET]
+    links = PowerLink.objects.filter(valid_to=None).select_related("device", "socket")
+    fed: dict[tuple[int, int], list[Device]] = {}
+    hidden: dict[tuple[int, int], int] = {}
+    seen = set(mine.filter(power_links__socket__in=sockets).values_list("pk", flat=True))
+    for link in links.filter(socket__in=sockets).order_by("device__name"):
+        key = (link.socket_id, link.line)
+        if link.device_id in seen:
+            fed.setdefault(key, []).append(link.device)
+        else:
+            hidden[key] = hidden.get(key, 0) + 1
+    players = [device for device in here if device.kind == Device.Kind.PLAYER]
+    powered = {link.device_id: link for link in links.filter(device__in=players)}
+    own = {socket.pk for socket in sockets}
+    return SiteMap(
+        outlets=[
+            Outlet(
+                socket,
+                [
+                    (line, fed.get((socket.pk, line), []), hidden.get((socket.pk, line), 0))
+                    for line in range(1, (socket.model.lines if socket.model else 1) + 1)
+                ],
+            )
+            for socket in sockets
+        ],
+        unpowered=[player for player in players if player.pk not in powered],
+        elsewhere=[link for link in powered.values() if link.socket_id not in own],
+    )

@@ -13,7 +13,7 @@ from automation.states import CaseState
 from devices.display import command_pill as pill_of_command
 from devices.display import shown_text
 from devices.display import state_pill as pill_of_device
-from devices.models import Command, Device
+from devices.models import Command, Device, Site
 from devices.ports import Quote
 from notifications.models import Notice
 from notifications.rendering import sentence
@@ -109,6 +109,12 @@ def command_failure(command: Command) -> str:
 def device_page(context: dict[str, Any], device: Device) -> timeline.DevicePage:
     """What the head of a device's page shows."""
     return timeline.device_page(device, context["request"].user, now=utcnow())
+
+
+@register.simple_tag(takes_context=True)
+def site_map(context: dict[str, Any], site: Site) -> timeline.SiteMap:
+    """The power map of a site, as its reader may read it."""
+    return timeline.site_map(site, context["request"].user)
 
 
 @register.simple_tag(takes_context=True)
