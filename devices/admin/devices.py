@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget
 
+from devices.admin.commissioning import CommissioningPage
 from devices.admin.moves import MoveDeeds, ResumeForm
 from devices.admin.send import SendPages
 from devices.display import state_pill
@@ -81,7 +82,7 @@ class ShareInline(PlatformInline):
 
 
 @admin.register(Device)
-class DeviceAdmin(MoveDeeds, SendPages, PlatformAdmin):
+class DeviceAdmin(MoveDeeds, CommissioningPage, SendPages, PlatformAdmin):
     form = DeviceForm
     list_display = ("name", "state_now", "seen", "kind_name", "site", "platform", "power", "number")
     list_filter = ("kind", "state", "platform", "site", "model", "is_active")
@@ -187,7 +188,12 @@ class DeviceAdmin(MoveDeeds, SendPages, PlatformAdmin):
         return shown
 
     def head_context(self, request: HttpRequest, row: Device) -> dict[str, Any]:
-        return {"may_send": bool(self.sendable(request, row)), "cycle_url": self._cycle_url(request, row)}
+        may_commission = row.kind == Device.Kind.SOCKET and row.is_active and row.model is not None
+        return {
+            "may_send": bool(self.sendable(request, row)),
+            "cycle_url": self._cycle_url(request, row),
+            "may_commission": may_commission and self.holds(request, Perm.MANAGE_DEVICES, row),
+        }
 
     def _cycle_url(self, request: HttpRequest, row: Device) -> str:
         """Where the person may power-cycle what powers this device; "" when they may not."""

@@ -18,6 +18,7 @@ from devices.ports import Quote
 from notifications.models import Notice
 from notifications.rendering import sentence
 from platforms.console import display
+from remosa.console import commissioning as guides
 from remosa.console import timeline
 from remosa.lib.clock import utcnow
 from remosa.lib.redact import redact
@@ -115,6 +116,12 @@ def device_page(context: dict[str, Any], device: Device) -> timeline.DevicePage:
 def site_map(context: dict[str, Any], site: Site) -> timeline.SiteMap:
     """The power map of a site, as its reader may read it."""
     return timeline.site_map(site, context["request"].user)
+
+
+@register.simple_tag(takes_context=True)
+def commissioning(context: dict[str, Any], socket: Device) -> guides.Guide:
+    """The guide that puts a socket into service."""
+    return guides.guide(socket, context["request"].user, now=utcnow())
 
 
 @register.simple_tag(takes_context=True)
