@@ -74,6 +74,7 @@ def test_what_happened_long_after_the_test_is_not_blamed_on_it(north: Platform, 
     socket, player = make_socket(north), make_device(north)
     past = utcnow() - SETTLING - timedelta(minutes=5)
     sent_at(make_command(socket, state="replied"), past)
+    socket.created_at = past
     fell(player)
 
     found = guide(socket, alice, now=utcnow()).ring
