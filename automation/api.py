@@ -35,13 +35,15 @@ class JobSerializer(PlatformSerializer):
     """A job. ``version`` grows with each change; what was decided under an older one is asked again."""
 
     labels = LabelsField(required=False)
+    alert_labels = LabelsField(required=False)
     params = ObjectField(required=False)
 
     class Meta:
         model = Job
         fields = [
             "id", "platform", "name", "is_enabled", "mode", "source", "exporter", "site", "labels", "devices", "promql",
-            "operator", "threshold", "hold_s", "fresh_samples", "evidence_max_age_s", "template_key", "params",
+            "alert_labels", "operator", "threshold", "hold_s", "fresh_samples", "evidence_max_age_s",
+            "template_key", "params",
             "max_attempts", "cooldown_s", "max_actions_per_day", "max_actions_per_week", "patience_s", "verify_s",
             "stable_s", "may_darken_others", "version", "evaluated_at", "broken_reason", "created_at",
         ]  # fmt: skip

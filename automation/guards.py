@@ -12,6 +12,7 @@ from typing import Any
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 
+from automation import alert_evidence
 from automation.engine import is_mass
 from automation.models import Case, Job
 from automation.peers import SCOPES, WINDOW, groups_of
@@ -96,6 +97,8 @@ def scope(candidate: Candidate, now: datetime) -> Refusal | None:
 def evidence(candidate: Candidate, now: datetime) -> Refusal | None:
     """Only a fresh, positive "offline" that has lasted, and is not our own doing, is evidence."""
     device, job = candidate.device, candidate.job
+    if job.source == Job.Source.ALERT:
+        return _alert(candidate, now) or _dark_by_us(candidate, now)
     if device.state == DeviceState.UNKNOWN or device.observed_at is None:
         return Refusal("evidence", "no_data")
     if device.state != DeviceState.OFFLINE:
@@ -113,6 +116,23 @@ def evidence(candidate: Candidate, now: datetime) -> Refusal | None:
     if not candidate.by_person and device.observed_at - since < job.hold:
         return Refusal("evidence", "not_long_enough", {"hold_s": job.hold_s}, since + job.hold)
     return _dark_by_us(candidate, now)
+
+
+def _alert(candidate: Candidate, now: datetime) -> Refusal | None:
+    """An alert that fires, was told lately, and is not contradicted by a fresher snapshot."""
+    device, job = candidate.device, candidate.job
+    told = alert_evidence.sum_up(alert_evidence.alerts_of(job).filter(device=device))
+    if told is None or told.breach is None:
+        return Refusal("evidence", "no_data")
+    hold = timedelta() if candidate.by_person else job.hold
+    reading = alert_evidence.reading_of(told, device, hold=hold, now=now)
+    if not told.breach or reading.breach is False:
+        return Refusal("evidence", "not_offline")
+    if reading.breach is None:
+        return Refusal("evidence", "not_long_enough", {"hold_s": job.hold_s}, told.starts_at + job.hold)
+    if abs(now - told.received_at) > alert_evidence.max_age_of(job):
+        return Refusal("evidence", "stale", {"age_s": round((now - told.received_at).total_seconds())})
+    return None
 
 
 def _dark_by_us(candidate: Candidate, now: datetime) -> Refusal | None:
@@ -317,4 +337,5 @@ def case_still_wants(command: Command, *, now: datetime) -> str | None:
 
 def _job_stands(case: Case, job: Job) -> bool:
     """The job acts by itself, and is the one under which the command was planned."""
-    return job.is_enabled and job.mode == Mode.AUTO and job.version == case.job_version
+    mode = alert_evidence.mode_of(job, case.device)
+    return job.is_enabled and mode == Mode.AUTO and job.version == case.job_version

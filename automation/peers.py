@@ -3,9 +3,11 @@
 import hashlib
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
+from automation import alert_evidence
 from automation.engine import Peers, is_mass
 from automation.sources import expected_dark
 from devices.models import Device
@@ -29,13 +31,17 @@ def mass_of(device: Device, *, now: datetime, window: timedelta = WINDOW) -> Pee
 def groups_of(device: Device, *, now: datetime, window: timedelta = WINDOW) -> list[Peers]:
     """Each group of the device with its count of fallen and known members."""
     expected = expected_dark(device.platform_id, now=now, queued=False) - {device.pk}
+    alarmed = alert_evidence.alarmed(device.platform_id, since=now - window)
     together = Q(state_since__gte=now - window)
     if device.state == DeviceState.OFFLINE and device.state_since is not None:
         together |= Q(state_since__range=(device.state_since - WINDOW, device.state_since + WINDOW))
     groups = []
     for scope, subject, title, members in _memberships(device):
-        bad, known = _count(members, together, expected)
-        own = _count(members & Q(platform=device.platform_id), together, expected) if scope == "cms" else None
+        bad, known = _count(members, together, expected, alarmed)
+        own = (
+            _count(members & Q(platform=device.platform_id), together, expected, alarmed)
+            if scope == "cms" else None
+        )  # fmt: skip
         groups.append(Peers(scope, subject, title, bad, known, own))
     return groups
 
@@ -66,10 +72,15 @@ def _memberships(device: Device) -> Iterable[tuple[str, str, str, Q]]:
             yield "cms", f"cms:{exporter.kind}:{device.platform_id}", exporter.kind, everywhere
 
 
-def _count(members: Q, together: Q, expected: set[int]) -> tuple[int, int]:
-    """(fallen together, known): a device without data counts in neither."""
-    rows = Device.objects.filter(members, is_active=True, kind=Device.Kind.PLAYER).exclude(
-        state=DeviceState.UNKNOWN
-    )
-    bad = rows.filter(together, state=DeviceState.OFFLINE).exclude(pk__in=expected)
+def _count(
+    members: Q, together: Q, expected: set[int], alarmed: QuerySet[Any, Any] | None
+) -> tuple[int, int]:
+    """(fallen together, known): a device without data counts in neither, unless alerts speak for it."""
+    rows = Device.objects.filter(members, is_active=True, kind=Device.Kind.PLAYER)
+    fallen = Q(together, state=DeviceState.OFFLINE)
+    if alarmed is None:
+        rows = rows.exclude(state=DeviceState.UNKNOWN)
+    else:
+        fallen |= ~Q(state=DeviceState.ONLINE) & Q(pk__in=alarmed)
+    bad = rows.filter(fallen).exclude(pk__in=expected)
     return bad.count(), rows.count()

@@ -210,6 +210,10 @@ def _opened(data: Data) -> str:
             "value": data.get("value"), "hold": span_words(float(data.get("hold_s") or 0)),
             "samples": data.get("samples"),
         }  # fmt: skip
+    if data.get("source") == "alert":
+        return _("An alert has been firing for %(hold)s or longer: case opened.") % {
+            "hold": span_words(float(data.get("hold_s") or 0))
+        }
     return _("No connection to the CMS for %(hold)s, confirmed by %(samples)s fresh observations: case opened.") % {
         "hold": span_words(float(data.get("hold_s") or 0)), "samples": data.get("samples"),
     }  # fmt: skip
@@ -250,6 +254,14 @@ def event_sentence(kind: str, data: Data, *, names: bool = True) -> str:
         ),
         "acted": lambda: _acted(data),
         "refused": lambda: _refused(data, names=names),
+        "action_done": lambda: _called(data, _("Soft step done: %(action)s (%(why)s).")),
+        "action_failed": lambda: _called(data, _("Soft step failed: %(action)s (%(why)s).")),
+        "action_unknown": lambda: _called(
+            data, _("Soft step: it is not known whether the %(action)s got through (%(why)s).")
+        ),
+        "action_cancelled": lambda: _called(
+            data, _("Soft step dropped, not wanted any more: %(action)s (%(why)s).")
+        ),
         "acknowledged": lambda: _("Taken by a person."),
         "taken_over": lambda: _("Taken over by the job “%(job)s”.") % {"job": data.get("job", "")},
         "dropped": lambda: (
@@ -260,9 +272,18 @@ def event_sentence(kind: str, data: Data, *, names: bool = True) -> str:
     return sayings[kind]() if kind in sayings else plain(kind)
 
 
+def _called(data: Data, text: str) -> str:
+    """How a webhook or a notice of a case ended."""
+    names = {"webhook": _("webhook"), "notice": _("notice")}
+    kind, why = str(data.get("action", "")), str(data.get("why", ""))
+    return text % {"action": names.get(kind, kind), "why": why or "—"}
+
+
 def evidence_lines(evidence: Data) -> list[tuple[str, str]]:
     """What a case was opened on, as (name, value)."""
-    sources = {"snapshot": _("what the CMS says"), "promql": _("Prometheus query")}
+    sources = {
+        "snapshot": _("what the CMS says"), "promql": _("Prometheus query"), "alert": _("incoming alerts"),
+    }  # fmt: skip
     scopes = {
         "site": _("one site"), "exporter": _("one exporter"), "platform": _("the whole platform"),
         "outer_ip": _("one outer IP"), "cms": _("one CMS, several clients"),
@@ -432,19 +453,37 @@ def job_sentence(
     """A job, said in three sentences. ``scope`` says whom it watches, ``comparison`` what PromQL is compared to."""
     if source == "promql":
         condition = _("the query gives a value %(comparison)s") % {"comparison": comparison}
+    elif source == "alert":
+        return _alert_job_sentence(
+            scope=scope, labels=comparison, hold_s=hold_s, mode=mode, command=command,
+            rest=_after(verify_s, max_attempts, cooldown_s),
+        )  # fmt: skip
     else:
         condition = _("a player has no connection to its CMS")
     first = _("Watches %(scope)s: when %(condition)s for %(hold)s and %(samples)s fresh observations agree,") % {
         "scope": scope, "condition": condition, "hold": span_words(hold_s), "samples": fresh_samples,
     }  # fmt: skip
+    return f"{first} {_deed(mode, command)} {_after(verify_s, max_attempts, cooldown_s)}"
+
+
+def _alert_job_sentence(*, scope: str, labels: str, hold_s: float, mode: str, command: str, rest: str) -> str:
+    first = _("Watches %(scope)s: when an alert (%(labels)s) is firing for %(hold)s,") % {
+        "scope": scope, "labels": labels or _("any"), "hold": span_words(hold_s),
+    }  # fmt: skip
+    return f"{first} {_deed(mode, command)} {rest}"
+
+
+def _deed(mode: str, command: str) -> str:
     deeds = {
         "shadow": _("it only writes down that it would send “%(command)s”."),
         "suggest": _("it asks a person to approve “%(command)s”."),
         "auto": _("it sends “%(command)s” by itself."),
     }
-    second = deeds.get(mode, plain(mode)) % {"command": command} if mode in deeds else plain(mode)
-    third = _(
+    return deeds[mode] % {"command": command} if mode in deeds else plain(mode)
+
+
+def _after(verify_s: float, max_attempts: int, cooldown_s: float) -> str:
+    return _(
         "The device must be back within %(verify)s; at most %(attempts)s attempts, then a person;"
         " a pause of %(pause)s per device."
     ) % {"verify": span_words(verify_s), "attempts": max_attempts, "pause": span_words(cooldown_s)}
-    return f"{first} {second} {third}"

@@ -4,16 +4,17 @@ A reading says ``breach`` True or False only when a healthy source said so; else
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from django.db.models import TextField
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast
 
-from automation import prometheus
+from automation import alert_evidence, prometheus
 from automation.conditions import holds
 from automation.engine import Reading
-from automation.models import Job
+from automation.models import Alert, Job
 from devices.models import Command, Device, PowerLink
 from devices.states import MAY_HAVE_ACTED, CommandState, DeviceState
 from exporters.models import ExporterTarget
@@ -138,6 +139,28 @@ def read_prometheus(job: Job, *, expected: set[int], now: datetime) -> dict[int,
         known = readings.get(target.device_id)
         if known is None or known[0].breach is not False:  # of two series, the one that says "fine" counts
             readings[target.device_id] = (reading, max_age_of(job, target))
+    return readings
+
+
+def read_alerts(job: Job, *, expected: set[int], now: datetime) -> dict[int, tuple[Reading, timedelta]]:
+    """{device id: (reading, how old it may be)}: an alert that fires is the breach.
+
+    The hold is the alert's own age: who sent it has seen it all that time.
+    """
+    by_device: dict[int, list[Alert]] = {}
+    rows = alert_evidence.alerts_of(job).filter(device__in=devices_of(job)).select_related("device")
+    for alert in rows.only(
+        "state", "signal", "starts_at", "ends_at", "received_at", "device__state", "device__state_since",
+        "device__observed_at",
+    ):  # fmt: skip
+        by_device.setdefault(alert.device_id, []).append(alert)
+    readings = {}
+    for device_id, alerts in by_device.items():
+        told = alert_evidence.sum_up(alerts)
+        if told is not None:
+            reading = alert_evidence.reading_of(told, alerts[0].device, hold=job.hold, now=now)
+            reading = replace(reading, expected=device_id in expected)
+            readings[device_id] = (reading, alert_evidence.max_age_of(job))
     return readings
 
 

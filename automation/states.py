@@ -12,6 +12,19 @@ Case::
 A job's phase for one device::
 
     ok -> pending -> firing -> recovering -> ok     pending -> ok      recovering -> firing
+
+An alert that was sent to us (one episode: source, fingerprint, start). It only ever goes forward,
+in whatever order and however often it is told::
+
+    pending -> firing -> resolved       pending -> resolved
+
+A call of an action that is not a command::
+
+    queued -> sending -> done
+      ^          +-----> queued      nothing happened: later again
+      |          +-----> failed      refused, or tries spent
+      |          +-----> unknown     it may have been done: never again by itself
+      +--> cancelled                 too late, or the case has ended
 """
 
 from django.db import models
@@ -72,5 +85,41 @@ RUN = Lifecycle(
         RunState.DONE: frozenset(),
         RunState.FAILED: frozenset(),
         RunState.SKIPPED: frozenset(),
+    }
+)
+
+
+class AlertState(models.TextChoices):
+    PENDING = "pending", _("pending")
+    FIRING = "firing", _("firing")
+    RESOLVED = "resolved", _("resolved")
+
+
+ALERT = Lifecycle(
+    {
+        AlertState.PENDING: frozenset({AlertState.FIRING, AlertState.RESOLVED}),
+        AlertState.FIRING: frozenset({AlertState.RESOLVED}),
+        AlertState.RESOLVED: frozenset(),
+    }
+)
+
+
+class CallState(models.TextChoices):
+    QUEUED = "queued", _("queued")
+    SENDING = "sending", _("being sent")
+    DONE = "done", _("done")
+    FAILED = "failed", _("failed")
+    UNKNOWN = "unknown", _("outcome unknown")
+    CANCELLED = "cancelled", _("cancelled")
+
+
+CALL = Lifecycle(
+    {
+        CallState.QUEUED: frozenset({CallState.SENDING, CallState.CANCELLED}),
+        CallState.SENDING: frozenset({CallState.DONE, CallState.QUEUED, CallState.FAILED, CallState.UNKNOWN}),
+        CallState.DONE: frozenset(),
+        CallState.FAILED: frozenset(),
+        CallState.UNKNOWN: frozenset(),
+        CallState.CANCELLED: frozenset(),
     }
 )

@@ -2,7 +2,7 @@
 
 import uuid
 
-from automation.services import cases, evaluation
+from automation.services import actions, cases, evaluation
 from automation.services.sweep import sweep as sweep_all
 from remosa.lib.clock import utcnow
 
@@ -15,6 +15,11 @@ def after_round(exporter_id: int) -> None:
 def advance(case_id: str) -> None:
     """Something moved in this case."""
     cases.advance_case(uuid.UUID(case_id), now=utcnow())
+
+
+def act(call_id: str) -> None:
+    """A case asked for a webhook or a notice."""
+    actions.run_call(uuid.UUID(str(call_id)))
 
 
 def sweep() -> None:

@@ -19,6 +19,8 @@ def sentence(kind: str, data: Mapping[str, Any]) -> str:
         return _("%(title)s: back and stable") % title
     if kind == "suggested":
         return _("%(title)s: approve a power cycle?") % title
+    if kind == "step":
+        return _("%(title)s: a job asks you to look") % title
     return _("%(title)s: needs you") % title
 
 
@@ -30,6 +32,8 @@ def details(kind: str, data: Mapping[str, Any]) -> str:
         return _("The case is closed.")
     if kind == "suggested":
         return _("The device is offline. Open the case to approve or to decline.")
+    if kind == "step":
+        return _("This is the first step of the job. Nothing was switched yet.")
     return why_sentence(str(data.get("why", "")))
 
 

@@ -52,7 +52,7 @@ def notify_of_case(case_id: uuid.UUID, *, kind: str, now: datetime | None = None
         )  # fmt: skip
         if not created:
             return None
-        _address(notice, case, now=now)
+        address(notice, case, now=now)
         later("notifications.tasks.deliver")
     return notice
 
@@ -68,7 +68,7 @@ def recipients(case: Case) -> list[User]:
     return list(User.objects.filter(people, is_active=True).distinct().order_by("pk"))
 
 
-def _address(notice: Notice, case: Case, *, now: datetime) -> None:
+def address(notice: Notice, case: Case, *, now: datetime) -> None:
     """Queue the notice for each person of the case, by every channel that reaches them."""
     people = recipients(case) or list(User.objects.filter(is_superuser=True, is_active=True))
     address_to(notice, people, now=now)

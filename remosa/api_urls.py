@@ -23,7 +23,7 @@ from devices.api import (
 )
 from exporters.api import ExporterMacsView, ExportersView
 from platforms.api.permissions import SignedIn
-from platforms.api.views import AuditView, MembersView, PlatformsView, TokensView
+from platforms.api.views import AuditView, LedgerView, MembersView, PlatformsView, TokensView
 from sms.api import GatewaysView, InboundSmsView, SmsView
 
 
@@ -76,6 +76,7 @@ router.register("sms", SmsView, basename="sms")
 router.register("exporters", ExportersView, basename="exporter")
 router.register("jobs", JobsView, basename="job")
 router.register("cases", CasesView, basename="case")
+router.register("ledger", LedgerView, basename="ledger")
 router.register("audit", AuditView, basename="audit")
 router.register("tokens", TokensView, basename="token")
 

@@ -248,8 +248,9 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_CLASSES": [
         "rest_framework.throttling.UserRateThrottle",
         "rest_framework.throttling.AnonRateThrottle",
+        "platforms.api.throttles.WritingThrottle",
     ],
-    "DEFAULT_THROTTLE_RATES": {"user": "1200/min", "anon": "60/min"},
+    "DEFAULT_THROTTLE_RATES": {"user": "1200/min", "anon": "60/min", "write": "300/min"},
     "NUM_PROXIES": TRUSTED_PROXIES,  # whose X-Forwarded-For an anonymous caller is told apart by
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
@@ -330,6 +331,10 @@ EXPORTERS = {
     "addreality": "exporters.pollers.addreality.AddrealityPoller",
     "json": "exporters.pollers.json_api.JsonPoller",
 }
+AUTOMATION_ACTIONS = {  # steps of a case that are no command
+    "webhook": "automation.actions.webhook.WebhookAction",
+    "notice": "notifications.actions.NoticeAction",
+}
 NOTIFICATION_CHANNELS = {
     "console": "notifications.channels.console.ConsoleChannel",
     "email": "notifications.channels.email.EmailChannel",
@@ -367,6 +372,10 @@ SMS_VALIDITY_S = env.int("SMS_VALIDITY_S", default=300)
 SMS_SPOOL_DIR = env.str("SMS_SPOOL_DIR", default=str(BASE_DIR / "var" / "spool" / "sms"))
 # how long the devices' own "minute" lasts: 60 in the field, shorter with the simulator
 DEVICE_MINUTE_S = env.float("DEVICE_MINUTE_S", default=60.0)
+
+# --- alerts that come in --------------------------------------------------------------------------
+# judged by the process that took them, as soon as they are committed; off: by the queue's sweep alone
+ALERTS_AT_ONCE = env.bool("ALERTS_AT_ONCE", default=not TESTING)
 
 # --- Prometheus that jobs read (the console's value wins once it is set) --------------------------
 PROMETHEUS_URL = env.str("PROMETHEUS_URL", default="")

@@ -14,6 +14,7 @@ urlpatterns = [
     path("api/", include("remosa.api_urls")),
     path("", include("exporters.urls")),
     path("hooks/sms/", include("sms.urls")),
+    path("hooks/alerts/", include("automation.urls")),
     path("metrics", metrics.operator_metrics, name="metrics"),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),

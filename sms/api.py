@@ -4,6 +4,7 @@ from typing import Any
 
 from django.conf import settings
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from rest_framework import serializers
 from rest_framework.request import Request
 
@@ -23,6 +24,9 @@ class GatewaySerializer(PlatformSerializer):
     create_only = ("platform", "kind")
     phone_fields = ("sender_msisdn",)
     config = ObjectField(required=False)
+    hook_id = serializers.UUIDField(
+        read_only=True, allow_null=True, help_text=gettext_lazy("For its managers.")
+    )
 
     class Meta:
         model = Gateway

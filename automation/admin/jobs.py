@@ -53,7 +53,7 @@ class JobForm(forms.ModelForm):
     class Meta:
         model = Job
         fields = ("platform",)
-        field_classes = {"labels": LabelsField, "params": ParamsField}
+        field_classes = {"labels": LabelsField, "alert_labels": LabelsField, "params": ParamsField}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -111,13 +111,20 @@ def scope_text(job: Job, named: int) -> str:
     return f"{whole} ({', '.join(parts)})" if parts else whole
 
 
+def comparison_of(job: Job) -> str:
+    """What the source is compared to."""
+    if job.source == Job.Source.ALERT:
+        return labels_text(job.alert_labels) if job.alert_labels else ""
+    return f"{job.get_operator_display()} {job.threshold:g}"
+
+
 def sentence_of(job: Job) -> str:
     """The job in words."""
     template = CommandTemplate.objects.filter(key=job.template_key).select_related("model").first()
     return job_sentence(
         scope=scope_text(job, job.devices.count()),
         source=job.source,
-        comparison=f"{job.get_operator_display()} {job.threshold:g}",
+        comparison=comparison_of(job),
         hold_s=job.hold_s,
         fresh_samples=job.fresh_samples,
         mode=job.mode,
@@ -152,6 +159,7 @@ class JobAdmin(PlatformAdmin):
             {"fields": ("source", "hold_s", "fresh_samples", "evidence_max_age_s")},
         ),
         (_("Prometheus query"), {"fields": ("promql", "operator", "threshold"), "classes": ["collapse"]}),
+        (_("Alerts"), {"fields": ("alert_labels",), "classes": ["collapse"]}),
         (_("What it does"), {"fields": ("template_key", "params", "may_darken_others")}),
         (
             _("How often, and when a person is called"),

@@ -1,11 +1,26 @@
 """Tables of ``automation``."""
 
+from automation.models.actions import ActionCall, Webhook
+from automation.models.alerts import (
+    Alert,
+    AlertChange,
+    AlertDelivery,
+    AlertMapping,
+    AlertSource,
+    RejectedAlert,
+)
 from automation.models.cases import ActionRun, Case, CaseEvent, CaseStep, GuardRefusal
 from automation.models.jobs import Heartbeat, Job, JobRun, JobState
 from automation.models.prometheus import PrometheusConnection
 
 __all__ = [
+    "ActionCall",
     "ActionRun",
+    "Alert",
+    "AlertChange",
+    "AlertDelivery",
+    "AlertMapping",
+    "AlertSource",
     "Case",
     "CaseEvent",
     "CaseStep",
@@ -15,4 +30,6 @@ __all__ = [
     "JobRun",
     "JobState",
     "PrometheusConnection",
+    "RejectedAlert",
+    "Webhook",
 ]

@@ -28,6 +28,7 @@ class Job(models.Model):
     class Source(models.TextChoices):
         SNAPSHOT = "snapshot", _("what the CMS says")
         PROMQL = "promql", _("Prometheus query")
+        ALERT = "alert", _("incoming alerts")
 
     class Operator(models.TextChoices):
         LT = "<", "<"
@@ -65,6 +66,10 @@ class Job(models.Model):
     promql = models.TextField(
         _("query"), blank=True,
         help_text=_('Each selector must carry platform_id="<number>" of this platform; the result is compared below.'),
+    )  # fmt: skip
+    alert_labels = models.JSONField(
+        _("only alerts with these labels"), default=dict, blank=True,
+        help_text=_('For example {"alertname": "PlayerOffline"}.'),
     )  # fmt: skip
     operator = models.CharField(_("is"), max_length=2, choices=Operator.choices, default=Operator.EQ)
     threshold = models.FloatField(_("value"), default=0.0)
@@ -139,10 +144,10 @@ class Job(models.Model):
             other = getattr(self, field)
             if other is not None and other.platform_id != self.platform_id:
                 raise ValidationError({field: _("This belongs to another platform.")})
-        if not isinstance(self.labels, dict) or not all(
-            isinstance(value, str) for value in self.labels.values()
-        ):
-            raise ValidationError({"labels": _('Write an object such as {"hall": "A"}.')})
+        for field in ("labels", "alert_labels"):
+            wanted = getattr(self, field)
+            if not isinstance(wanted, dict) or not all(isinstance(value, str) for value in wanted.values()):
+                raise ValidationError({field: _('Write an object such as {"hall": "A"}.')})
         templates = list(CommandTemplate.objects.filter(key=self.template_key))
         if not any(template.is_repair for template in templates):
             raise ValidationError(

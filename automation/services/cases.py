@@ -9,6 +9,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.db.models import F
 
+from automation import alert_evidence
 from automation.engine import Peers, Reading
 from automation.guards import Refusal, candidate_of, first_refusal, mass_window
 from automation.models import ActionRun, Case, CaseEvent, GuardRefusal, Job
@@ -21,6 +22,8 @@ from devices.models import Command, Device
 from devices.services import confirm, request_command
 from devices.states import MAY_HAVE_ACTED
 from platforms import audit
+from platforms.models import KillSwitch
+from platforms.switches import stopping
 
 logger = logging.getLogger(__name__)
 C = CaseState
@@ -30,6 +33,12 @@ STILL = timedelta(minutes=5)  # a refusal repeated within this time still stands
 def job_actor(job: Job | None) -> audit.Actor:
     """Who acts when a job acts."""
     return audit.Actor(audit.Kind.JOB, str(job.pk if job else ""), job.name if job else "REMOSA")
+
+
+def stopping_switch(case: Case, *, now: datetime) -> KillSwitch | None:
+    """The switch that stops automation for this case now."""
+    devices = (case.device_id,) if case.device_id else ()
+    return stopping(platform_id=case.platform_id, job_id=case.job_id, device_ids=devices, now=now)
 
 
 def tell(case: Case, kind: str, *, now: datetime, by: str = "", **data: Any) -> None:
@@ -190,7 +199,8 @@ def _last_run(case: Case) -> ActionRun | None:
 
 
 def _facts(case: Case, *, now: datetime) -> CaseFacts:
-    run, job, device = _last_run(case), case.job, case.device
+    run, job = _last_run(case), case.job
+    seen = alert_evidence.seen(job, case.device, now=now)
     command = run.command if run else None
     patience = timedelta(seconds=job.patience_s if job else 1800)
     refused = (
@@ -206,9 +216,9 @@ def _facts(case: Case, *, now: datetime) -> CaseFacts:
         mode=_mode(case),
         attempts=case.attempts,
         max_attempts=job.max_attempts if job else 0,
-        device_state=device.state,
-        device_since=device.state_since,
-        observed_at=device.observed_at,
+        device_state=seen.state,
+        device_since=seen.since,
+        observed_at=seen.observed_at,
         back_since=case.back_since,
         command_state=command.state if command else None,
         command_sent_at=command.sent_at if command else None,
@@ -223,7 +233,9 @@ def _mode(case: Case) -> str:
     """What may be done for the case just now."""
     if case.parent is not None and case.parent.state in LIVE:
         return "held"
-    return case.job.mode if case.job is not None and case.job.is_enabled else Mode.SHADOW
+    if case.job is None or not case.job.is_enabled:
+        return Mode.SHADOW
+    return alert_evidence.mode_of(case.job, case.device)
 
 
 def _take(case: Case, decision: Decision, *, now: datetime) -> bool:
@@ -248,7 +260,7 @@ def _take(case: Case, decision: Decision, *, now: datetime) -> bool:
 
 
 def _watch(case: Case, decision: Decision, *, now: datetime) -> bool:
-    back_since = case.device.state_since
+    back_since = alert_evidence.seen(case.job, case.device, now=now).since
     tell(case, "back", now=now, since=back_since.isoformat() if back_since else None)
     if case.state == C.VERIFYING:
         return bool(
@@ -339,7 +351,7 @@ def start_attempt(case: Case, *, why: str, now: datetime, by: Any = None) -> boo
     ``by`` is the person who approved or asked; the job itself acts without one.
     """
     candidate = candidate_of(case, by_person=by is not None)
-    if by is None and not _job_may_act(candidate.job):
+    if by is None and not (_mode(case) == Mode.AUTO and _job_may_act(candidate.job)):
         return False
     refusal = first_refusal(candidate, now=now)
     if refusal is not None:

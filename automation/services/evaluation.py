@@ -11,7 +11,7 @@ from automation.engine import Edge, Reading, Verdict, View, advance, forget, jud
 from automation.errors import PrometheusUnavailable
 from automation.models import Job, JobRun, JobState
 from automation.services import cases, upstreams
-from automation.sources import expected_dark, read_prometheus, read_snapshot
+from automation.sources import expected_dark, read_alerts, read_prometheus, read_snapshot
 from automation.states import Phase
 from devices.states import DeviceState
 from exporters.models import Exporter
@@ -78,6 +78,8 @@ def _read(job: Job, *, now: datetime) -> Readings:
     expected = expected_dark(job.platform_id, now=now)
     if job.source == Job.Source.PROMQL:
         return read_prometheus(job, expected=expected, now=now)
+    if job.source == Job.Source.ALERT:
+        return read_alerts(job, expected=expected, now=now)
     return read_snapshot(job, expected=expected)
 
 
@@ -134,9 +136,11 @@ def _advance_one(
     device_id: int,
     max_gap: timedelta,
 ) -> Edge:
+    # an alert has been held by its sender, and by `read_alerts`: one is enough
+    told = job.source == Job.Source.ALERT
     after, edge = advance(
-        view, verdict, observed_at=reading.observed_at, hold=job.hold, fresh_samples=job.fresh_samples,
-        max_gap=max_gap,
+        view, verdict, observed_at=reading.observed_at, hold=timedelta() if told else job.hold,
+        fresh_samples=1 if told else job.fresh_samples, max_gap=max_gap,
     )  # fmt: skip
     stored = View(row.phase, row.since, row.samples, row.last_sample_at, row.episode) if row else None
     if row is not None and after == stored and row.job_version == job.version:

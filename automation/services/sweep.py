@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from automation.models import Case, Heartbeat, Job
-from automation.services import cases, evaluation, upstreams
+from automation.services import actions, cases, evaluation, intake, upstreams
 from automation.signals import case_told
 from automation.states import LIVE, CaseState, Mode
 from devices.services import sweep_commands
@@ -30,6 +30,8 @@ def sweep(*, now: datetime) -> None:
     live = Case.objects.filter(state__in=LIVE).order_by().values_list("platform_id", flat=True)
     for platform_id in live.distinct():
         _safely(cases.advance_platform, platform_id, now=now)
+    _safely(actions.ring_due, now=now)
+    _safely(intake.forget_old, now=now)
     _safely(upstreams.drop_orphans, now=now)
     _safely(ring_again, now=now)
 

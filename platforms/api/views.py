@@ -2,10 +2,11 @@
 
 from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.db import models
 from django.db.models import Q
-from django.http import HttpResponseBase
+from django.http import HttpResponse, HttpResponseBase
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from drf_spectacular.types import OpenApiTypes
@@ -16,13 +17,13 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from platforms import audit_export, tokens
+from platforms import audit_export, ledger, quotas, statement_file, tokens
 from platforms.access import require
 from platforms.api.base import Changes, Creates, Deletes, PlatformViewSet, Reads
 from platforms.api.errors import Conflict, Invalid
-from platforms.api.scope import reads_phones
+from platforms.api.scope import platforms_held, reads_phones
 from platforms.api.serializers import PlatformSerializer, VisibleRelatedField
-from platforms.models import ApiToken, AuditEvent, Membership, Platform, User
+from platforms.models import ApiToken, AuditEvent, LedgerEntry, Membership, Platform, Usage, User
 from platforms.models.tokens import Scope
 from platforms.roles import Perm, Role
 from platforms.services import create_platform, set_role
@@ -80,6 +81,41 @@ class PlatformRecordSerializer(PlatformSerializer):
         return fields
 
 
+class UsageSerializer(serializers.Serializer):
+    """How much of the limits is used. The last two are for those who see the whole platform."""
+
+    device_limit = serializers.IntegerField()
+    devices_left = serializers.IntegerField()
+    sms_limit = serializers.IntegerField()
+    sms_month = serializers.CharField(help_text="YYYY-MM on the platform's own clock.")
+    sms_used = serializers.IntegerField()
+    sms_reserved = serializers.IntegerField()
+    sms_left = serializers.IntegerField()
+    sms_left_to_automation = serializers.IntegerField()
+    sms_by_day = serializers.DictField(child=serializers.IntegerField(), allow_null=True)
+    sms_forecast = serializers.IntegerField(allow_null=True)
+
+
+def usage_of(platform: Platform, *, sees_all: bool) -> dict[str, Any]:
+    """The figures of ``UsageSerializer``, as of now."""
+    now = utcnow()
+    month = quotas.sms_period(platform, now)
+    row = Usage.objects.filter(platform=platform, kind=quotas.SMS, period=month).first()
+    counts = ledger.by_day(platform, month) if sees_all else []
+    used, reserved = (row.used, row.reserved) if row else (0, 0)
+    promised = max(0, used + reserved - sum(count for _day, count in counts))
+    today = now.astimezone(ZoneInfo(platform.time_zone)).date()
+    return {
+        "device_limit": platform.device_limit,
+        "devices_left": quotas.remaining(platform, quotas.DEVICES, at=now),
+        "sms_limit": platform.sms_limit, "sms_month": month, "sms_used": used, "sms_reserved": reserved,
+        "sms_left": quotas.remaining(platform, quotas.SMS, at=now),
+        "sms_left_to_automation": quotas.remaining(platform, quotas.SMS, at=now, for_people=False),
+        "sms_by_day": {day.isoformat(): count for day, count in counts} if sees_all else None,
+        "sms_forecast": ledger.forecast(counts, today=today, promised=promised) if sees_all else None,
+    }  # fmt: skip
+
+
 class PlatformsView(Reads, Creates, Changes, PlatformViewSet):
     """The caller's platforms."""
 
@@ -90,6 +126,38 @@ class PlatformsView(Reads, Creates, Changes, PlatformViewSet):
     filterset_fields = {"is_active": ["exact"]}
     ordering_fields = ("name", "created_at")
     ordering = ("name", "pk")
+
+    @extend_schema(responses=UsageSerializer)
+    @action(detail=True, methods=["get"])
+    def usage(self, request: Request, pk: str) -> Response:
+        """What is used of each limit, what is left to people and to automation, and where the month leads."""
+        row = self.get_object()
+        return Response(
+            UsageSerializer(usage_of(row, sees_all=row.pk in platforms_held(request, Perm.SEE_ALL))).data
+        )
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("month", str, description="YYYY-MM; the running month unless given."),
+            OpenApiParameter(
+                "as", str, enum=statement_file.FORMATS, description="The form; xlsx unless given."
+            ),
+        ],
+        responses={(200, "application/octet-stream"): OpenApiTypes.BINARY},
+    )
+    @action(detail=True, methods=["get"])
+    def statement(self, request: Request, pk: str) -> HttpResponse:
+        """What the SMS of a month cost the client, as XLSX or CSV; for the platform's admins."""
+        row = self.get_object()
+        if row.pk not in platforms_held(request, Perm.MANAGE_PLATFORM):
+            raise PermissionDenied
+        month = request.query_params.get("month") or quotas.sms_period(row, utcnow())
+        try:
+            return statement_file.answer(
+                row, month, request.query_params.get("as", "xlsx"), with_cost=is_superadmin(request)
+            )
+        except ValueError as exc:
+            raise Invalid(_("Choose a month as YYYY-MM, and csv or xlsx."), {"month": [month]}) from exc
 
     def create_row(self, values: dict[str, Any]) -> Platform:
         if not is_superadmin(self.request):
@@ -161,7 +229,7 @@ class TokenSerializer(PlatformSerializer):
         read_only_fields = fields
 
     scopes = serializers.ListField(child=serializers.CharField(), read_only=True)
-    user = serializers.PrimaryKeyRelatedField(read_only=True)
+    user = serializers.PrimaryKeyRelatedField(read_only=True, allow_null=True)
 
 
 class NewTokenSerializer(PlatformSerializer):
@@ -299,3 +367,43 @@ class AuditView(Reads, PlatformViewSet):
             )
         except audit_export.TooMany as exc:
             raise Conflict(str(exc)) from exc
+
+
+# --- ledger --------------------------------------------------------------------------------------
+
+
+class LedgerSerializer(PlatformSerializer):
+    """One SMS that was paid for. What the gateway takes is for the operator's eyes."""
+
+    price = serializers.DecimalField(max_digits=14, decimal_places=4, read_only=True)
+    cost = serializers.DecimalField(max_digits=14, decimal_places=4, read_only=True)
+
+    class Meta:
+        model = LedgerEntry
+        fields = [
+            "id", "platform", "direction", "subject_id", "purpose", "at", "period", "day", "gateway_name", "units",
+            "unit_price", "price", "price_currency", "is_certain", "unit_cost", "cost", "cost_currency",
+        ]  # fmt: skip
+        read_only_fields = fields
+
+    def to_representation(self, row: LedgerEntry) -> dict[str, Any]:
+        shown = super().to_representation(row)
+        if not is_superadmin(self.context.get("request")):
+            for name in ("unit_cost", "cost", "cost_currency"):
+                shown.pop(name)
+        return shown
+
+
+class LedgerView(Reads, PlatformViewSet):
+    """Every SMS that was paid for, out and in; for the admins of a platform."""
+
+    model = LedgerEntry
+    serializer_class = LedgerSerializer
+    filterset_fields = {
+        "platform": ["exact"], "period": ["exact"], "direction": ["exact"], "at": ["gte", "lte"],
+    }  # fmt: skip
+    ordering_fields = ("at",)
+    ordering = ("-at", "-pk")
+
+    def visible(self) -> models.QuerySet:
+        return LedgerEntry.objects.visible_to(self.request.user, Perm.MANAGE_PLATFORM)

@@ -6,6 +6,7 @@ VERBS = {
     "audit.exported": _("audit exported"),
     "automation.resumed": _("automation resumed"),
     "automation.stopped": _("automation stopped"),
+    "action.requested": _("soft step asked for"),
     "case.acknowledged": _("case taken"),
     "case.cancelled": _("case ended by a person"),
     "case.escalated": _("case handed to a person"),

@@ -9,7 +9,7 @@ from django.db import models
 from django.urls import URLPattern, get_resolver
 from django.utils.regex_helper import normalize
 
-from automation.models import Case
+from automation.models import AlertSource, Case
 from exporters.models import Exporter
 from platforms.models import Platform
 from sms.models import Gateway
@@ -20,6 +20,7 @@ PARAMETERS: dict[str, tuple[type[models.Model], str]] = {
     "platform_id": (Platform, "pk"),
     "case_id": (Case, "pk"),
     "hook_id": (Gateway, "hook_id"),
+    "source_id": (AlertSource, "pk"),
 }
 
 # Routes of their own kind, by hand: a new one fails the sweep until it stands here, with what it is.
@@ -52,6 +53,8 @@ OTHERS = {
     "platforms/<platform_id>/sd": "scrape token",
     "hooks/sms/<hook_id>/report/": "the gateway's own secret",
     "hooks/sms/<hook_id>/inbound/": "the gateway's own secret",
+    "hooks/alerts/<source_id>/": "the alert source's own secret",
+    "hooks/alerts/<source_id>/api/v2/alerts": "the alert source's own secret",
     "metrics": "operator token",
     "healthz": "public: no detail",
     "readyz": "public: no detail",

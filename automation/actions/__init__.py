@@ -1,0 +1,1 @@
+"""Actions that automation carries out itself; each is named in ``settings.AUTOMATION_ACTIONS``."""
