@@ -13,6 +13,7 @@ from rest_framework.views import APIView
 from rest_framework_simplejwt.views import TokenObtainPairView, TokenRefreshView
 
 from automation.api import CasesView, JobsView
+from automation.prometheus_api import PrometheusDevicesView
 from devices.api import (
     CommandsView,
     CommandTemplatesView,
@@ -88,6 +89,7 @@ urlpatterns = [
     path("v1/auth/token/", TokenObtainPairView.as_view(), name="token"),
     path("v1/auth/token/refresh/", TokenRefreshView.as_view(), name="token-refresh"),
     path("v1/exporter-macs/", macs, name="exporter-macs"),
+    path("v1/prometheus/devices/", PrometheusDevicesView.as_view({"get": "list"}), name="prometheus-devices"),
     path("v1/", include(router.urls)),
     re_path(r"^.*$", UnknownPath.as_view(), name="api-unknown"),
 ]

@@ -135,7 +135,9 @@ UNFOLD: dict[str, Any] = {
                 "separator": True,
                 "items": [
                     item(_("Exporters (CMS)"), "cloud_sync", "exporters_exporter_changelist", "exporters"),
+                    item(_("Devices from Prometheus"), "query_stats", "prometheus_devices", "targets"),
                     item(_("SMS gateways"), "cell_tower", "sms_gateway_changelist", "gateways"),
+                    item(_("SMS queue"), "low_priority", "sms_queue", "queue"),
                     item(_("Outgoing SMS"), "outbox", "sms_smsmessage_changelist", "outbox"),
                     item(_("Incoming SMS"), "inbox", "sms_inboundsms_changelist", "inbox"),
                 ],
