@@ -12,7 +12,7 @@ from rest_framework.routers import APIRootView, DefaultRouter
 from rest_framework.views import APIView
 from rest_framework_simplejwt.views import TokenObtainPairView, TokenRefreshView
 
-from automation.api import CasesView, JobsView
+from automation.api import CasesView, JobsView, MaintenanceView
 from automation.prometheus_api import PrometheusDevicesView
 from devices.api import (
     CommandsView,
@@ -76,6 +76,7 @@ router.register(
 router.register("sms", SmsView, basename="sms")
 router.register("exporters", ExportersView, basename="exporter")
 router.register("jobs", JobsView, basename="job")
+router.register("maintenance", MaintenanceView, basename="maintenance")
 router.register("cases", CasesView, basename="case")
 router.register("ledger", LedgerView, basename="ledger")
 router.register("audit", AuditView, basename="audit")

@@ -126,6 +126,7 @@ UNFOLD: dict[str, Any] = {
                 "separator": True,
                 "items": [
                     item(_("Jobs"), "smart_toy", "automation_job_changelist", "jobs"),
+                    item(_("Maintenance"), "engineering", "automation_maintenance_changelist"),
                     item(_("Why not"), "help_center", "automation_guardrefusal_changelist", "refusals"),
                     item(_("Stops"), "stop_circle", "platforms_killswitch_changelist", "switches"),
                 ],

@@ -2,6 +2,7 @@
 
 from automation.admin.cases import CaseAdmin, GuardRefusalAdmin
 from automation.admin.jobs import JobAdmin
+from automation.admin.maintenance import MaintenanceAdmin
 from automation.admin.prometheus import PrometheusConnectionAdmin
 
-__all__ = ["CaseAdmin", "GuardRefusalAdmin", "JobAdmin", "PrometheusConnectionAdmin"]
+__all__ = ["CaseAdmin", "GuardRefusalAdmin", "JobAdmin", "MaintenanceAdmin", "PrometheusConnectionAdmin"]

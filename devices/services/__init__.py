@@ -19,7 +19,13 @@ from devices.services.moves import (
     replace_socket,
     return_to_service,
 )
-from devices.services.observations import Observed, adopt_names, mark_unknown, record_observations
+from devices.services.observations import (
+    Observed,
+    adopt_names,
+    clamp_future,
+    mark_unknown,
+    record_observations,
+)
 from devices.services.onboarding import (
     cancel_onboarding,
     may_be_stored,

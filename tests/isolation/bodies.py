@@ -28,6 +28,10 @@ class Ref:
 SOCKET = Ref(PowerLink, through="socket_id")
 COMMAND = {"device": SOCKET, "template": "status", "params": {}, "target": Ref(Device)}
 
+WORKS = {
+    "platform": Ref(Platform), "site": Ref(Site), "device": Ref(Device), "reason": "new",
+    "starts_at": "2026-12-01T08:00:00Z", "ends_at": "2026-12-01T10:00:00Z",
+}  # fmt: skip
 # {view: {action: body}}; actions that read no body say so with {}
 BODIES: dict[str, dict[str, dict[str, Any]]] = {
     "PlatformsView": {
@@ -75,6 +79,9 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
             "platform": Ref(Platform), "name": "new", "exporter": Ref(Exporter), "site": Ref(Site),
             "devices": Ref(Device, many=True),
         },
+    },
+    "MaintenanceView": {
+        "create": WORKS, "update": WORKS,
     },
     "CasesView": {"acknowledge": {}, "repair": {}, "cancel": {"reason": "x"}},
     "AuditView": {"export": {}},
