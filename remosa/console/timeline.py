@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db.models import Q
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from automation.models import Case, GuardRefusal
@@ -15,7 +16,9 @@ from devices.display import COMMAND_TONES, shown_text
 from devices.models import Command, Device, PowerLink, Site
 from devices.states import CommandState
 from platforms.access import may
-from platforms.models import KillSwitch
+from platforms.console.display import DASH
+from platforms.console.verbs import verb_text
+from platforms.models import AuditEvent, KillSwitch
 from platforms.roles import Perm
 from platforms.switches import engaged
 from remosa.lib.redact import redact
@@ -28,6 +31,10 @@ EVENT_TONES = {
     "joined_mass": "amber", "upstream_doubted": "amber", "cancelled": "grey", "acknowledged": "blue",
 }  # fmt: skip
 SHOWN = 200
+TOLD_OF_DEVICE = 20
+TOLD_WITH_CHANGES = frozenset(
+    {"device.moved", "device.replaced", "device.replaces", "device.sim_replaced", "power_link.made"}
+)
 SMS_TOLD = frozenset(
     {"undelivered", "failed", "unknown", "expired", "queued"}
 )  # the rest is told by the command
@@ -206,7 +213,7 @@ def device_page(device: Device, user: Any, *, now: datetime) -> DevicePage:
         cases=cases,
         commands=recent,
         refusals=list(GuardRefusal.objects.visible_to(user).filter(device=device).select_related("job")[:5]),
-        story=_device_story(device, cases, recent, names=sees_names(user, device.platform_id)),
+        story=_device_story(device, cases, recent, user, names=sees_names(user, device.platform_id)),
         stop=stops.first(),
     )
 
@@ -221,8 +228,10 @@ def _neighbours(power: PowerLink | None, device: Device, mine: Any) -> tuple[lis
     return seen, len(ids) - len(seen)
 
 
-def _device_story(device: Device, cases: list[Case], commands: list[Command], *, names: bool) -> list[Moment]:
-    """The last events of a device as sentences: its newest case, its commands, what it said by SMS."""
+def _device_story(
+    device: Device, cases: list[Case], commands: list[Command], user: Any, *, names: bool
+) -> list[Moment]:
+    """The last events of a device as sentences: its newest cases, its commands, its SMS, what people did to it."""
     moments: list[Moment] = []
     for case in cases[:2]:
         moments += [_event_moment(event, {}, names=names) for event in case.events.order_by("-at")[:6]]
@@ -230,7 +239,25 @@ def _device_story(device: Device, cases: list[Case], commands: list[Command], *,
         moments += _command_moments(command, device.pk)
     unasked = device.inbound_sms.filter(command=None).order_by("-received_at")[:3]
     moments += [_inbound_moment(row) for row in unasked]
-    return newest_first(moments)[:8]
+    done = AuditEvent.objects.visible_to(user).filter(
+        target_type=device._meta.label_lower, target_id=str(device.pk)
+    )
+    moments += [_deed_moment(line) for line in done.order_by("-at")[:TOLD_OF_DEVICE]]
+    return newest_first(moments)[:TOLD_OF_DEVICE]
+
+
+def _deed_moment(line: AuditEvent) -> Moment:
+    """What somebody did to the device itself, with what it changed."""
+    before, after = line.before or {}, line.after or {}
+    parts = [
+        f"{before.get(name) or DASH} → {after.get(name) or DASH}" if name in before else str(after[name])
+        for name in ("site", "socket", "line", "msisdn", "by", "old")
+        if isinstance(after.get(name), str | int) and line.verb in TOLD_WITH_CHANGES
+    ]
+    text = capfirst(verb_text(line.verb))
+    if parts:
+        text = f"{text}: {', '.join(parts)}"
+    return Moment(line.at, f"{text}.", "grey", line.reason, line.actor_label, order=-1)
 
 
 def refusal_lines(rows: Iterable[GuardRefusal], user: Any) -> list[dict[str, Any]]:
