@@ -49,6 +49,7 @@ __all__ = [
     "adopt_names",
     "cancel_command",
     "cancel_onboarding",
+    "clamp_future",
     "close_unknown",
     "confirm",
     "create_device",
