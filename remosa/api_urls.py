@@ -15,11 +15,14 @@ from rest_framework_simplejwt.views import TokenObtainPairView, TokenRefreshView
 from automation.api import CasesView, JobsView, MaintenanceView
 from automation.prometheus_api import PrometheusDevicesView
 from devices.api import (
+    CommandSchedulesView,
     CommandsView,
     CommandTemplatesView,
+    DeviceEventsView,
     DevicesView,
     OnboardingsView,
     PowerLinksView,
+    RestorationsView,
     SitesView,
 )
 from exporters.api import ExporterMacsView, ExportersView
@@ -69,6 +72,9 @@ router.register("device-links", PowerLinksView, basename="device-link")
 router.register("onboardings", OnboardingsView, basename="onboarding")
 router.register("command-templates", CommandTemplatesView, basename="command-template")
 router.register("commands", CommandsView, basename="command")
+router.register("command-schedules", CommandSchedulesView, basename="command-schedule")
+router.register("device-events", DeviceEventsView, basename="device-event")
+router.register("restorations", RestorationsView, basename="restoration")
 router.register("gateways", GatewaysView, basename="gateway")
 router.register(
     "sms/inbound", InboundSmsView, basename="sms-inbound"

@@ -119,6 +119,17 @@ UNFOLD: dict[str, Any] = {
                         "onboarding",
                     ),
                     item(_("Commands"), "send_to_mobile", "devices_command_changelist", "commands"),
+                    item(
+                        _("Scheduled commands"), "schedule", "devices_commandschedule_changelist", "commands"
+                    ),
+                    item(_("Own reply rules"), "school", "devices_ownreplyrule_changelist", "commands"),
+                    item(_("Power to be restored"), "power", "devices_restoration_changelist", "commands"),
+                    item(
+                        _("Events of devices"),
+                        "notifications_active",
+                        "devices_deviceevent_changelist",
+                        "commands",
+                    ),
                 ],
             },
             {
@@ -161,6 +172,9 @@ UNFOLD: dict[str, Any] = {
                     item(_("People"), "badge", "platforms_user_changelist", "operator"),
                     item(_("Device models"), "memory", "devices_devicemodel_changelist", "operator"),
                     item(_("Command templates"), "sms", "devices_commandtemplate_changelist", "operator"),
+                    item(
+                        _("Versions of models"), "history", "devices_catalogueversion_changelist", "operator"
+                    ),
                     item(
                         _("Prometheus"),
                         "monitoring",

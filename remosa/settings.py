@@ -369,6 +369,10 @@ COMMAND_TTL_S = env.float(
     "COMMAND_TTL_S", default=300.0
 )  # an automatic command older than this is never sent
 COMMAND_REPLY_WAIT_S = env.float("COMMAND_REPLY_WAIT_S", default=300.0)
+RESTORE_RETRY_S = env.float("RESTORE_RETRY_S", default=180.0)  # between two ON of an output that must be on
+DARK_WATCH_S = env.float(
+    "DARK_WATCH_S", default=3600.0
+)  # an output that a person left off is asked about then
 SMS_VALIDITY_S = env.int("SMS_VALIDITY_S", default=300)
 # the numbers that `manage.py sms send` may reach outside DEBUG
 SMS_SHELL_NUMBERS = env.list("SMS_SHELL_NUMBERS", default=[])

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget
 
+from devices.admin.bulk import BulkPages
 from devices.admin.commissioning import CommissioningPage
 from devices.admin.moves import MoveDeeds, ResumeForm
 from devices.admin.send import SendPages
@@ -82,7 +83,7 @@ class ShareInline(PlatformInline):
 
 
 @admin.register(Device)
-class DeviceAdmin(MoveDeeds, CommissioningPage, SendPages, PlatformAdmin):
+class DeviceAdmin(MoveDeeds, CommissioningPage, BulkPages, SendPages, PlatformAdmin):
     form = DeviceForm
     list_display = ("name", "state_now", "seen", "kind_name", "site", "platform", "power", "number")
     list_filter = ("kind", "state", "platform", "site", "model", "is_active")

@@ -1,14 +1,19 @@
 """REST resources of ``devices``: what is out there, and what was asked of it."""
 
 from devices.api.commands import CommandsView, CommandTemplatesView
+from devices.api.happenings import DeviceEventsView, RestorationsView
 from devices.api.inventory import DevicesView, PowerLinksView, SitesView
 from devices.api.onboarding import OnboardingsView
+from devices.api.schedules import CommandSchedulesView
 
 __all__ = [
+    "CommandSchedulesView",
     "CommandTemplatesView",
     "CommandsView",
+    "DeviceEventsView",
     "DevicesView",
     "OnboardingsView",
     "PowerLinksView",
+    "RestorationsView",
     "SitesView",
 ]

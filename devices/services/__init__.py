@@ -9,6 +9,7 @@ from devices.services.commands import (
     refusal_at_barrier,
     request_command,
 )
+from devices.services.events import record_event
 from devices.services.inventory import create_device, find_device, link_power, remove_device, unlink_power
 from devices.services.moves import (
     move_device,
@@ -34,6 +35,7 @@ from devices.services.onboarding import (
     table_of,
 )
 from devices.services.outcomes import (
+    assign_reply,
     confirm,
     record_delivery,
     record_failed,
@@ -43,10 +45,12 @@ from devices.services.outcomes import (
     record_unknown,
     sweep_commands,
 )
+from devices.services.restorations import power_cycle, see_to
 
 __all__ = [
     "Observed",
     "adopt_names",
+    "assign_reply",
     "cancel_command",
     "cancel_onboarding",
     "clamp_future",
@@ -60,10 +64,12 @@ __all__ = [
     "may_be_stored",
     "may_send",
     "move_device",
+    "power_cycle",
     "preview",
     "proof_since",
     "recheck_passed",
     "record_delivery",
+    "record_event",
     "record_failed",
     "record_observations",
     "record_refused_at_barrier",
@@ -77,6 +83,7 @@ __all__ = [
     "replace_socket",
     "request_command",
     "return_to_service",
+    "see_to",
     "start_onboarding",
     "store_onboarding",
     "sweep_commands",

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db import models
 
-from devices.models import Device, PowerLink, Site
+from devices.models import Command, Device, PowerLink, Site
 from exporters.models import Exporter
 from platforms.models import Platform, User
 from tests.isolation.world import World
@@ -56,7 +56,16 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
         "create": {"platform": Ref(Platform), "table": "player;mac\nnew;02:55:00:00:00:02\n"},
         "store": {}, "cancel": {}, "export": {},
     },
-    "CommandsView": {"create": COMMAND, "preview": COMMAND, "cancel": {"reason": "x"}},
+    "CommandsView": {
+        "create": COMMAND, "preview": COMMAND, "cancel": {"reason": "x"},
+        "bulk": {"devices": Ref(PowerLink, many=True, through="socket_id"), "template": "status", "confirm": False},
+        "cycle": {"device": SOCKET, "line": 1, "minutes": 1, "target": Ref(Device)},
+    },
+    "CommandSchedulesView": {"create": {"device": SOCKET, "template": "status", "cron": "0 8 * * *"}},
+    "InboundSmsView": {
+        "assign": {"command": Ref(Command)},
+        "teach": {"rule": {"name": "new", "pattern": "x", "verdict": "info"}},
+    },
     "GatewaysView": {
         "create": {"platform": Ref(Platform), "name": "new", "kind": "console"},
         "update": {"platform": Ref(Platform), "name": "new"},

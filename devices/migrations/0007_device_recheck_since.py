@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("devices", "0003_onboarding"),
+        ("devices", "0006_onboarding"),
     ]
 
     operations = [
