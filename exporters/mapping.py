@@ -198,8 +198,9 @@ def _facts(stored: object, wrong: dict[str, str]) -> dict[str, str]:
             wrong["facts"] = _("“%(name)s” cannot be a label: use small Latin letters, digits and _.") % {
                 "name": name
             }
-        elif sentence := expression_fault(path) if isinstance(path, str) else _("Write a path."):
-            wrong["facts"] = f"{name}: {sentence}"
+        elif not isinstance(path, str) or (sentence := expression_fault(path)):
+            fault = sentence if isinstance(path, str) else _("Write a path.")
+            wrong["facts"] = f"{name}: {fault}"
     return {} if "facts" in wrong else {str(name): str(path) for name, path in stored.items()}
 
 

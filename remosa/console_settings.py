@@ -160,6 +160,7 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     item(_("Platforms"), "apartment", "platforms_platform_changelist", "platforms"),
                     item(_("Members"), "group", "platforms_membership_changelist", "members"),
+                    item(_("Invitations"), "mail", "platforms_invitation_changelist", "invitations"),
                     item(_("Tokens"), "key", "platforms_apitoken_changelist", "tokens"),
                     item(_("Audit"), "history_edu", "platforms_auditevent_changelist", "audit"),
                 ],

@@ -5,6 +5,7 @@ from devices.api.happenings import DeviceEventsView, RestorationsView
 from devices.api.inventory import DevicesView, PowerLinksView, SitesView
 from devices.api.onboarding import OnboardingsView
 from devices.api.schedules import CommandSchedulesView
+from devices.api.shares import SharesView
 
 __all__ = [
     "CommandSchedulesView",
@@ -15,5 +16,6 @@ __all__ = [
     "OnboardingsView",
     "PowerLinksView",
     "RestorationsView",
+    "SharesView",
     "SitesView",
 ]

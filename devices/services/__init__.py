@@ -46,6 +46,7 @@ from devices.services.outcomes import (
     sweep_commands,
 )
 from devices.services.restorations import power_cycle, see_to
+from devices.services.shares import change_share, end_share, may_share, share_device
 
 __all__ = [
     "Observed",
@@ -53,16 +54,19 @@ __all__ = [
     "assign_reply",
     "cancel_command",
     "cancel_onboarding",
+    "change_share",
     "clamp_future",
     "close_unknown",
     "confirm",
     "create_device",
     "dispatch_waiting",
+    "end_share",
     "find_device",
     "link_power",
     "mark_unknown",
     "may_be_stored",
     "may_send",
+    "may_share",
     "move_device",
     "power_cycle",
     "preview",
@@ -84,6 +88,7 @@ __all__ = [
     "request_command",
     "return_to_service",
     "see_to",
+    "share_device",
     "start_onboarding",
     "store_onboarding",
     "sweep_commands",

@@ -43,6 +43,14 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
         "create": {"platform": Ref(Platform), "user": Ref(User), "role": "viewer"},
         "update": {"platform": Ref(Platform), "user": Ref(User), "role": "viewer"},
     },
+    "InvitationsView": {
+        "create": {"platform": Ref(Platform), "email": "new@example.org", "role": "viewer"},
+        "resend": {},
+    },
+    "SharesView": {
+        "create": {"device": Ref(Device), "user": Ref(User), "level": "viewer"},
+        "update": {"device": Ref(Device), "user": Ref(User), "level": "admin"},
+    },
     "SitesView": {
         "create": {"platform": Ref(Platform), "name": "new"},
         "update": {"platform": Ref(Platform), "name": "new"},
@@ -94,7 +102,10 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "CasesView": {"acknowledge": {}, "repair": {}, "cancel": {"reason": "x"}},
     "AuditView": {"export": {}},
-    "TokensView": {"create": {"name": "new", "platform": Ref(Platform), "scopes": ["edge"]}},
+    "TokensView": {
+        "create": {"name": "new", "platform": Ref(Platform), "scopes": ["edge"]},
+        "rotate": {},
+    },
 }  # fmt: skip
 BODILESS = {"list", "retrieve", "destroy", "targets"}
 
