@@ -12,6 +12,7 @@ from rest_framework.routers import APIRootView, DefaultRouter
 from rest_framework.views import APIView
 from rest_framework_simplejwt.views import TokenObtainPairView, TokenRefreshView
 
+from automation.alerts_api import AlertSourcesView, AlertsView
 from automation.api import CasesView, JobsView
 from devices.api import CommandsView, CommandTemplatesView, DevicesView, PowerLinksView, SitesView
 from exporters.api import ExporterMacsView, ExportersView
@@ -67,6 +68,8 @@ router.register(
 router.register("sms", SmsView, basename="sms")
 router.register("exporters", ExportersView, basename="exporter")
 router.register("jobs", JobsView, basename="job")
+router.register("alerts", AlertsView, basename="alert")
+router.register("alert-sources", AlertSourcesView, basename="alert-source")
 router.register("cases", CasesView, basename="case")
 router.register("ledger", LedgerView, basename="ledger")
 router.register("audit", AuditView, basename="audit")

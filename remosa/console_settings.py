@@ -120,6 +120,7 @@ UNFOLD: dict[str, Any] = {
                 "separator": True,
                 "items": [
                     item(_("Jobs"), "smart_toy", "automation_job_changelist", "jobs"),
+                    item(_("Alerts"), "notification_important", "automation_alert_changelist", "alerts"),
                     item(_("Why not"), "help_center", "automation_guardrefusal_changelist", "refusals"),
                     item(_("Stops"), "stop_circle", "platforms_killswitch_changelist", "switches"),
                 ],
@@ -129,6 +130,8 @@ UNFOLD: dict[str, Any] = {
                 "separator": True,
                 "items": [
                     item(_("Exporters (CMS)"), "cloud_sync", "exporters_exporter_changelist", "exporters"),
+                    item(_("Alert sources"), "webhook", "automation_alertsource_changelist", "alert_sources"),
+                    item(_("Webhooks"), "output", "automation_webhook_changelist", "webhooks"),
                     item(_("SMS gateways"), "cell_tower", "sms_gateway_changelist", "gateways"),
                     item(_("Outgoing SMS"), "outbox", "sms_smsmessage_changelist", "outbox"),
                     item(_("Incoming SMS"), "inbox", "sms_inboundsms_changelist", "inbox"),

@@ -1,7 +1,17 @@
-"""Pages of ``automation``: jobs, cases, the why-not journal, the connection to Prometheus."""
+"""Pages of ``automation``: jobs, cases, the why-not journal, alerts, the connection to Prometheus."""
 
+from automation.admin.alerts import AlertAdmin, AlertSourceAdmin, RejectedAlertAdmin, WebhookAdmin
 from automation.admin.cases import CaseAdmin, GuardRefusalAdmin
 from automation.admin.jobs import JobAdmin
 from automation.admin.prometheus import PrometheusConnectionAdmin
 
-__all__ = ["CaseAdmin", "GuardRefusalAdmin", "JobAdmin", "PrometheusConnectionAdmin"]
+__all__ = [
+    "AlertAdmin",
+    "AlertSourceAdmin",
+    "CaseAdmin",
+    "GuardRefusalAdmin",
+    "JobAdmin",
+    "PrometheusConnectionAdmin",
+    "RejectedAlertAdmin",
+    "WebhookAdmin",
+]

@@ -7,6 +7,13 @@ VERBS = {
     "automation.resumed": _("automation resumed"),
     "automation.stopped": _("automation stopped"),
     "action.requested": _("soft step asked for"),
+    "alert_source.created": _("alert source added"),
+    "alert_source.mapping_added": _("mapping of alerts added"),
+    "alert_source.mappings_set": _("mappings of alerts changed"),
+    "alert_source.secret_replaced": _("secret of an alert source replaced"),
+    "alertsource.changed": _("alert source changed"),
+    "alertsource.deleted": _("alert source deleted"),
+    "alertsource.mappings_set": _("mappings of alerts changed"),
     "case.acknowledged": _("case taken"),
     "case.cancelled": _("case ended by a person"),
     "case.escalated": _("case handed to a person"),
@@ -56,6 +63,9 @@ VERBS = {
     "user.changed": _("person changed"),
     "user.created": _("person added"),
     "user.password_set": _("password set"),
+    "webhook.changed": _("webhook changed"),
+    "webhook.created": _("webhook added"),
+    "webhook.deleted": _("webhook deleted"),
 }
 
 

@@ -72,11 +72,15 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
             "devices": Ref(Device, many=True),
         },
     },
+    "AlertSourcesView": {
+        "create": {"platform": Ref(Platform), "name": "new", "kind": "grafana", "secret": "zqnewsecretofasource"},
+        "update": {"platform": Ref(Platform), "name": "new", "kind": "grafana"},
+    },
     "CasesView": {"acknowledge": {}, "repair": {}, "cancel": {"reason": "x"}},
     "AuditView": {"export": {}},
     "TokensView": {"create": {"name": "new", "platform": Ref(Platform), "scopes": ["edge"]}},
 }  # fmt: skip
-BODILESS = {"list", "retrieve", "destroy", "targets"}
+BODILESS = {"list", "retrieve", "destroy", "targets", "config"}
 
 
 def body_of(view: str, action: str) -> dict[str, Any] | None:
