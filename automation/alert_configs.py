@@ -54,13 +54,9 @@ contactPoints:
         type: webhook
         settings:
 {settings}
-policies:
-  - orgId: 1
-    receiver: {_q(name)}
-    group_by: [alertname, grafana_folder]
-    group_wait: 10s
-    group_interval: 1m
-    repeat_interval: 5m
+# Then send alerts to this contact point by a notification policy, with
+#   group_wait: 10s, group_interval: 1m, repeat_interval: 5m
+# (a file with "policies:" would replace all the policies that you have)
 """
 
 

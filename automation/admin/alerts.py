@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from automation.alert_configs import PLACE
 from automation.mapping import Rule
 from automation.models import Alert, AlertMapping, AlertSource, RejectedAlert, Webhook
 from automation.sentences import refused_sentence, rejected_sentence
@@ -159,7 +160,7 @@ class AlertSourceAdmin(PlatformAdmin):
         now = utcnow()
         alerts = Alert.objects.visible_to(request.user).filter(source=row)
         return {
-            "configs": configs_of(row), "source_url": row.url, "now": now,
+            "configs": configs_of(row), "place": PLACE, "source_url": row.url, "now": now,
             "refused_text": refused_sentence(row.refused_why) if row.refused_at else "",
             "last_delivery": row.deliveries.order_by("-received_at").first(),
             "firing": alerts.filter(state=AlertState.FIRING).count(),
