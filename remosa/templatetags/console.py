@@ -15,6 +15,7 @@ from devices.display import shown_text
 from devices.display import state_pill as pill_of_device
 from devices.models import Command, Device
 from devices.ports import Quote
+from exporters.metric_catalogue import metric_of
 from notifications.models import Notice
 from notifications.rendering import sentence
 from platforms.console import display
@@ -78,6 +79,12 @@ def command_pill(command: Command) -> SafeString:
 def case_pill(case: Case) -> SafeString:
     """The state of a case."""
     return display.pill(case.get_state_display(), TONES[CaseState(case.state)])
+
+
+@register.simple_tag
+def metric_title(name: str) -> str:
+    """What people call a metric."""
+    return str(metric_of(name).title)
 
 
 @register.simple_tag
