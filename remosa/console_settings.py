@@ -134,6 +134,7 @@ UNFOLD: dict[str, Any] = {
                     item(_("Webhooks"), "output", "automation_webhook_changelist", "webhooks"),
                     item(_("Devices from Prometheus"), "query_stats", "prometheus_devices", "targets"),
                     item(_("SMS gateways"), "cell_tower", "sms_gateway_changelist", "gateways"),
+                    item(_("SMS queue"), "low_priority", "sms_queue", "queue"),
                     item(_("Outgoing SMS"), "outbox", "sms_smsmessage_changelist", "outbox"),
                     item(_("Incoming SMS"), "inbox", "sms_inboundsms_changelist", "inbox"),
                 ],

@@ -22,7 +22,9 @@ from platforms.console import display
 from remosa.console import timeline
 from remosa.lib.clock import utcnow
 from remosa.lib.redact import redact
-from sms.display import reason_text
+from sms.display import reason_text, trouble_text
+from sms.lights import gateway_pill
+from sms.models import Gateway
 
 register = template.Library()
 
@@ -61,6 +63,18 @@ def server_now() -> str:
 def notice_line(notice: Notice) -> str:
     """What a notice says, in one line."""
     return sentence(notice.kind, notice.data)
+
+
+@register.simple_tag
+def gateway_light(gateway: Gateway) -> SafeString:
+    """How an SMS gateway feels, with its age."""
+    return gateway_pill(gateway)
+
+
+@register.simple_tag
+def gateway_trouble(error: str) -> str:
+    """What an SMS gateway said last."""
+    return trouble_text(error)
 
 
 @register.simple_tag

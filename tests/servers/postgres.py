@@ -55,6 +55,10 @@ class PostgresServer:
         """End the server as a restart of its machine does; ``resume`` brings it back with all its data."""
         self.child.stop(signum=signal.SIGINT, grace_s=30)
 
+    def crash(self) -> None:
+        """Stop at once, without a word to anybody: what was not committed is gone. ``resume`` recovers."""
+        self.child.stop(signum=signal.SIGQUIT, grace_s=30)
+
     def resume(self) -> None:
         """Start it again on the same port."""
         self.child = self.launch()
