@@ -5,7 +5,7 @@ Source: Prometheus HTTP API, ``POST /api/v1/query``; samples are ``[unix seconds
 
 import base64
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import promql_parser
@@ -15,7 +15,9 @@ from django.utils.translation import gettext as _
 from automation.errors import PrometheusUnavailable
 from automation.models.prometheus import PrometheusConnection
 from remosa.lib import http
+from remosa.lib.clock import utcnow
 
+NOTED_EVERY = timedelta(seconds=30)
 MAX_ANSWER = 64 * 1024 * 1024  # bytes: 100,000 series are 20 MB
 
 
@@ -93,9 +95,28 @@ def _ask(promql: str, *, at: datetime) -> list[_Series]:
             deadline_s=target.timeout_s + 2,
             max_bytes=MAX_ANSWER,
         )
-    except http.HttpFailure as exc:
-        raise PrometheusUnavailable(f"Prometheus: {exc.reason}") from exc
-    return _read(response)
+        series = _read(response)
+    except (http.HttpFailure, PrometheusUnavailable) as exc:
+        trouble = (
+            exc
+            if isinstance(exc, PrometheusUnavailable)
+            else PrometheusUnavailable(f"Prometheus: {exc.reason}")
+        )
+        _note(target, error=str(trouble)[:300])
+        raise trouble from exc
+    _note(target, error="")
+    return series
+
+
+def _note(target: PrometheusConnection, *, error: str) -> None:
+    """Keep for the superadmin's page how it went; not more often than needed."""
+    now = utcnow()
+    is_news = error != target.last_error
+    if target.pk and (
+        is_news or (not error and (target.last_ok_at is None or now - target.last_ok_at > NOTED_EVERY))
+    ):
+        changed = {"last_error": error} | ({} if error else {"last_ok_at": now})
+        PrometheusConnection.objects.filter(pk=target.pk).update(**changed)
 
 
 def _headers(target: PrometheusConnection) -> dict[str, str]:

@@ -15,7 +15,7 @@ stale is served as fresh.
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -268,36 +268,42 @@ def render_fragments(
     shape = shape_of(kind, config or {})
     if shape is None:
         raise UnknownKind(f"no exposition for exporters of kind {kind!r}")
+    columns = zip(*render_each(shape, rows, platform_id=platform_id, exporter_id=exporter_id), strict=True)
+    found = ["".join(lines) for lines in columns] or [""] * len(families_of(shape))
+    return dict(zip(families_of(shape), found, strict=True))
+
+
+def families_of(shape: Shape) -> tuple[str, ...]:
+    """The families of a shape, in the order of ``render_each``: the values, then the info."""
+    return (*(shape.prefix + series.suffix for series in shape.values), shape.prefix + "device_info")
+
+
+def render_each(
+    shape: Shape, rows: Iterable[DeviceRow], *, platform_id: int, exporter_id: int
+) -> Iterator[tuple[str, ...]]:
+    """The hot loop: for each row its line in each family, "" where it has none."""
     start = f'{{platform_id="{int(platform_id)}",exporter_id="{int(exporter_id)}",{shape.id_label}="'
-    return _render_rows(shape, start, rows)
-
-
-def _render_rows(shape: Shape, start: str, rows: Iterable[DeviceRow]) -> Fragments:
-    """The hot loop: one pass over the rows, string joins only."""
-    lines_of: dict[str, list[str]] = {shape.prefix + series.suffix: [] for series in shape.values}
-    values = [
-        (name + start, series.read, lines)
-        for (name, lines), series in zip(lines_of.items(), shape.values, strict=True)
-    ]
-    info: list[str] = []
+    values = [(shape.prefix + series.suffix + start, series.read) for series in shape.values]
+    nothing = ("",) * len(values)
     info_start = shape.prefix + "device_info" + start
     info_labels = [(name, f'",{name}="') for name in shape.info_labels]
     labels = _Labels()
     for row in rows:
         key = label(row.external_id)
         fact = row.facts.get
-        info.append(
+        info = (
             info_start + key + "".join([text + labels[fact(name)] for name, text in info_labels]) + '"} 1\n'
         )
-        if row.status not in _STATED:
-            continue
-        for series_start, read, lines in values:
-            value = read(row)
-            if value is not None:
-                lines.append(f'{series_start}{key}"}} {value!r}\n')
-    fragments = {name: "".join(lines) for name, lines in lines_of.items()}
-    fragments[shape.prefix + "device_info"] = "".join(info)
-    return fragments
+        if row.status in _STATED:
+            yield (
+                *(
+                    "" if (value := read(row)) is None else f'{series_start}{key}"}} {value!r}\n'
+                    for series_start, read in values
+                ),
+                info,
+            )
+        else:
+            yield (*nothing, info)
 
 
 _STATED = frozenset({Status.ONLINE.value, Status.OFFLINE.value})

@@ -5,17 +5,20 @@ it finds its own platform, and everything else is missing (404), whether it exis
 asks a CMS: a scrape costs the same whatever the CMS does.
 """
 
+import hashlib
 from collections.abc import Callable
+from datetime import datetime
 from functools import wraps
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotModified, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from exporters.exposition import ExporterRow, negotiate
 from exporters.models import Exporter
+from exporters.prometheus_files import alert_rules, dashboard
 from exporters.selectors import Parts, served
 from exporters.serving import accepts_gzip, exposition_of
 from platforms import tokens
@@ -85,6 +88,23 @@ def platform_targets(request: HttpRequest, *, token: ApiToken, platform_id: int)
     return body_of(request, JsonResponse(found, safe=False, headers={"Cache-Control": "no-store"}))
 
 
+@for_machines("scrape")
+def platform_rules(request: HttpRequest, *, token: ApiToken, platform_id: int) -> HttpResponse:
+    """Alert rules for Prometheus: CMS down, answers old, devices down."""
+    if token.platform_id != platform_id:
+        return missing()
+    response = HttpResponse(alert_rules(platform_id), content_type="application/yaml; charset=utf-8")
+    return body_of(request, response)
+
+
+@for_machines("scrape")
+def platform_dashboard(request: HttpRequest, *, token: ApiToken, platform_id: int) -> HttpResponse:
+    """A dashboard to import into Grafana."""
+    if token.platform_id != platform_id:
+        return missing()
+    return body_of(request, JsonResponse(dashboard(platform_id, token.platform.name)))
+
+
 def missing() -> HttpResponse:
     """What a stranger's object and one that does not exist look like."""
     return plain(404, "Not found.")
@@ -101,13 +121,38 @@ def body_of(request: HttpRequest, response: HttpResponse) -> HttpResponse:
 def _metrics(request: HttpRequest, found: list[tuple[ExporterRow, Parts]]) -> HttpResponse:
     wanted = negotiate(request.headers.get("Accept", ""))
     compressed = accepts_gzip(request.headers.get("Accept-Encoding", ""))
-    body = exposition_of(found, now=utcnow(), openmetrics=wanted.openmetrics, compressed=compressed)
-    response = HttpResponse(body, content_type=wanted.content_type)
-    response["Cache-Control"] = "no-store"
-    response["Vary"] = "Accept, Accept-Encoding"
+    now = utcnow()
+    headers = {
+        "Cache-Control": "no-cache",  # may be kept, and must be asked about each time
+        "Vary": "Accept, Accept-Encoding",
+        "ETag": etag_of(found, wanted.content_type, compressed=compressed, now=now),
+    }
+    if _is_known(request.headers.get("If-None-Match", ""), headers["ETag"]):
+        return HttpResponseNotModified(headers=headers)
+    body = exposition_of(found, now=now, openmetrics=wanted.openmetrics, compressed=compressed)
+    response = HttpResponse(body, content_type=wanted.content_type, headers=headers)
     if compressed:
         response["Content-Encoding"] = "gzip"
     return body_of(request, response)
+
+
+def etag_of(
+    found: list[tuple[ExporterRow, Parts]], content_type: str, *, compressed: bool, now: datetime
+) -> str:
+    """A weak validator: the same as long as no round was stored and nothing became stale.
+
+    Weak, because the ages in the body run on meanwhile: a client that keeps a body knows how long it has.
+    """
+    parts = [content_type, str(compressed), *(f"{row!r} {row.is_stale(now)}" for row, _parts in found)]
+    return f'W/"{hashlib.sha256(chr(10).join(parts).encode()).hexdigest()[:32]}"'
+
+
+def _is_known(header: str, etag: str) -> bool:
+    """Whether If-None-Match names this version (RFC 9110 13.1.2, weak comparison)."""
+    bare = etag.removeprefix("W/")
+    return any(
+        one.strip() == "*" or one.strip().removeprefix("W/") == bare for one in header[:4096].split(",")
+    )
 
 
 def _target(platform_id: int) -> dict[str, Any]:

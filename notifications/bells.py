@@ -1,8 +1,9 @@
-"""Connect the bell of automation: a case that people should hear of becomes a notice."""
+"""Connect the bells: a case that people should hear of, a gateway that takes nothing more, become notices."""
 
 from typing import Any
 
 from automation.signals import case_told
+from sms.signals import gateway_suspended
 
 
 def on_case_told(sender: Any, *, case_id: Any, kind: str, **kwargs: Any) -> None:
@@ -11,6 +12,13 @@ def on_case_told(sender: Any, *, case_id: Any, kind: str, **kwargs: Any) -> None
     notify_of_case(case_id, kind=kind)
 
 
+def on_gateway_suspended(sender: Any, *, gateway_id: int, **kwargs: Any) -> None:
+    from notifications.gateways import notify_of_gateways  # as above
+
+    notify_of_gateways(gateway_id=gateway_id)
+
+
 def connect() -> None:
     """Called once, when the apps are ready."""
     case_told.connect(on_case_told, dispatch_uid="notifications.case_told")
+    gateway_suspended.connect(on_gateway_suspended, dispatch_uid="notifications.gateway_suspended")

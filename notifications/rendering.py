@@ -1,17 +1,22 @@
 """From a notice to the words a person reads. Pure: the data comes in, text goes out, in the active language."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from automation.sentences import why_sentence
 from notifications import limit_words
 from notifications.ports import Text
+from sms.display import blocked_sentence
 
 
 def sentence(kind: str, data: Mapping[str, Any]) -> str:
     """What the notice ``kind`` about ``data`` says, in one line."""
+    if kind == "gateway_blocked":
+        return _gateway_sentence(data)
     if kind in limit_words.KINDS:
         return limit_words.sentence(kind, data)
     title = {"title": str(data.get("title", ""))}
@@ -26,6 +31,11 @@ def sentence(kind: str, data: Mapping[str, Any]) -> str:
 
 def details(kind: str, data: Mapping[str, Any]) -> str:
     """What the reader should know or do."""
+    if kind == "gateway_blocked":
+        return _(
+            "What waits is tried again by itself until it is too late. Look at the gateway: its key, its money, "
+            "its line."
+        )
     if kind in limit_words.KINDS:
         return limit_words.details(kind, data)
     if kind == "verified":
@@ -41,4 +51,14 @@ def render(kind: str, data: Mapping[str, Any], *, link: str) -> Text:
     """The notice ``kind`` about ``data`` (title, platform, why, outcome) in the active language."""
     subject, platform = sentence(kind, data), str(data.get("platform", ""))
     body = "\n".join([subject, "", details(kind, data), "", link, ""])
-    return Text(subject=f"REMOSA · {platform} · {subject}", body=body)
+    return Text(f"REMOSA · {platform} · {subject}", body, line=f"REMOSA {platform}: {subject}")
+
+
+def _gateway_sentence(data: Mapping[str, Any]) -> str:
+    """“SMSC refuses since 11:20; 3 commands wait”; the time is in the reader's zone."""
+    since = datetime.fromisoformat(data["since"])
+    name = capfirst(str(data.get("gateway") or _("shared SMS gateway")))
+    waiting = int(data.get("waiting", 0))
+    return blocked_sentence(
+        name, reason=str(data.get("refuses", "")), since=since, waiting=waiting, now=since
+    )

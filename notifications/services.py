@@ -10,11 +10,12 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q
-from django.utils import translation
+from django.utils import timezone, translation
 
 from automation.models import Case
 from notifications.errors import ChannelError
 from notifications.models import Delivery, Notice
+from notifications.ports import Origin
 from notifications.rendering import render
 from notifications.states import DELIVERY, DeliveryState
 from platforms.models import User
@@ -75,11 +76,12 @@ def address(notice: Notice, case: Case, *, now: datetime) -> None:
 
 
 def address_to(notice: Notice, people: Iterable[User], *, now: datetime) -> None:
-    """Queue the notice for each of ``people``, by every channel that reaches them."""
+    """Queue the notice for each of ``people``, by every channel that reaches them with what is so urgent."""
     rows = []
     for user in people:
         for kind in settings.NOTIFICATION_CHANNELS:
-            if backend("NOTIFICATION_CHANNELS", kind)().reaches(user):
+            channel = backend("NOTIFICATION_CHANNELS", kind)()
+            if notice.severity in channel.severities and channel.reaches(user):
                 rows.append(
                     Delivery(
                         notice=notice, user=user, channel=kind, state_changed_at=now, next_attempt_at=now
@@ -134,10 +136,11 @@ def _deliver(row: Delivery, *, now: datetime) -> bool:
 
 def _hand_over(row: Delivery) -> None:
     channel: Any = backend("NOTIFICATION_CHANNELS", row.channel)()
-    link = f"{settings.PUBLIC_URL}{path_of(row.notice)}"
-    with translation.override(row.user.language):
-        text = render(row.notice.kind, row.notice.data, link=link)
-        channel.send(row.user, text)
+    notice = row.notice
+    with translation.override(row.user.language), timezone.override(row.user.time_zone):
+        text = render(notice.kind, notice.data, link=f"{settings.PUBLIC_URL}{path_of(notice)}")
+    origin = Origin(platform_id=notice.platform_id, delivery_id=row.pk, created_at=notice.created_at)
+    channel.send(row.user, text, origin=origin)
 
 
 def path_of(notice: Notice) -> str:

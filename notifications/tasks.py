@@ -1,11 +1,18 @@
 """What django-q2 runs for notifications."""
 
+from notifications.gateways import notify_of_gateways
 from notifications.limits import notify_of_limits
 from notifications.services import deliver_due
 
 
 def deliver() -> None:
-    """Send what is due; also run by the minute sweep."""
+    """Send what is due."""
+    deliver_due()
+
+
+def sweep() -> None:
+    """What a lost bell left behind, then what is due."""
+    notify_of_gateways()
     deliver_due()
 
 

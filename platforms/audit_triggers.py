@@ -40,35 +40,40 @@ def _sqlite() -> dict[str, str]:
 
 
 def _postgresql() -> dict[str, str]:
+    def trigger(name: str, what: str, table: str, function: str = "audit_refuses") -> str:
+        each = "STATEMENT" if what == "TRUNCATE" else "ROW"
+        return (
+            f'CREATE TRIGGER {name} BEFORE {what} ON "{table}" FOR EACH {each} EXECUTE FUNCTION {function}()'
+        )
+
+    return {
+        "audit_line_stays": trigger("audit_line_stays", "DELETE", EVENTS),
+        "audit_line_is_fixed": trigger("audit_line_is_fixed", "UPDATE", EVENTS, "audit_line_guard"),
+        "audit_lines_stay": trigger("audit_lines_stay", "TRUNCATE", EVENTS),
+        "audit_head_stays": trigger("audit_head_stays", "DELETE", HEADS),
+        "audit_head_moves_on": trigger("audit_head_moves_on", "UPDATE", HEADS, "audit_head_guard"),
+        "audit_heads_stay": trigger("audit_heads_stay", "TRUNCATE", HEADS),
+    }
+
+
+def functions() -> dict[str, str]:
+    """``{function: body}`` of PostgreSQL's triggers.
+
+    What may not change is said in a body and not in a trigger's WHEN: a column that a WHEN names could
+    not be altered by a migration any more.
+    """
+    stop = f"RAISE EXCEPTION '{SENTENCE}' USING ERRCODE = 'integrity_constraint_violation'"
     changed = " OR ".join(f'NEW."{name}" IS DISTINCT FROM OLD."{name}"' for name in FIXED)
     sealed = "OLD.seal_number IS NOT NULL OR NEW.seal_number IS NULL"
     back = (
         "NEW.chain IS DISTINCT FROM OLD.chain OR NEW.platform_id IS DISTINCT FROM OLD.platform_id "
         "OR NEW.number < OLD.number"
     )
-
-    def trigger(name: str, what: str, table: str, when: str = "") -> str:
-        each = "STATEMENT" if what == "TRUNCATE" else "ROW"
-        condition = f" WHEN ({when})" if when else ""
-        return (
-            f'CREATE TRIGGER {name} BEFORE {what} ON "{table}" FOR EACH {each}{condition} '
-            "EXECUTE FUNCTION audit_refuses()"
-        )
-
     return {
-        "audit_line_stays": trigger("audit_line_stays", "DELETE", EVENTS),
-        "audit_line_is_fixed": trigger("audit_line_is_fixed", "UPDATE", EVENTS, f"{sealed} OR {changed}"),
-        "audit_lines_stay": trigger("audit_lines_stay", "TRUNCATE", EVENTS),
-        "audit_head_stays": trigger("audit_head_stays", "DELETE", HEADS),
-        "audit_head_moves_on": trigger("audit_head_moves_on", "UPDATE", HEADS, back),
-        "audit_heads_stay": trigger("audit_heads_stay", "TRUNCATE", HEADS),
+        "audit_refuses": f" BEGIN {stop}; END ",
+        "audit_line_guard": f" BEGIN IF {sealed} OR {changed} THEN {stop}; END IF; RETURN NEW; END ",
+        "audit_head_guard": f" BEGIN IF {back} THEN {stop}; END IF; RETURN NEW; END ",
     }
-
-
-FUNCTION = (
-    "CREATE OR REPLACE FUNCTION audit_refuses() RETURNS trigger LANGUAGE plpgsql AS "
-    f"$$ BEGIN RAISE EXCEPTION '{SENTENCE}' USING ERRCODE = 'integrity_constraint_violation'; END $$"
-)
 
 
 def install(connection: Any) -> None:
@@ -79,7 +84,10 @@ def install(connection: Any) -> None:
         for statement in drop_statements(connection.vendor):
             cursor.execute(statement)
         if connection.vendor == "postgresql":
-            cursor.execute(FUNCTION)
+            for name, body in functions().items():
+                cursor.execute(
+                    f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $${body}$$"
+                )
         for statement in statements(connection.vendor).values():
             cursor.execute(statement)
 
@@ -103,12 +111,16 @@ def missing(connection: Any) -> list[str]:
             found = dict(cursor.fetchall())
             return [name for name, statement in wanted.items() if found.get(name) != statement]
         cursor.execute(
-            "SELECT t.tgname FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid "
-            "WHERE NOT t.tgisinternal AND t.tgenabled IN ('O', 'A') AND p.proname = 'audit_refuses' "
-            "AND p.prosrc LIKE %s AND t.tgrelid IN (to_regclass(%s), to_regclass(%s))",
-            [f"%RAISE EXCEPTION '{SENTENCE}'%", f'"{EVENTS}"', f'"{HEADS}"'],
+            "SELECT t.tgname, p.proname, p.prosrc FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid "
+            "WHERE NOT t.tgisinternal AND t.tgenabled IN ('O', 'A') "
+            "AND t.tgrelid IN (to_regclass(%s), to_regclass(%s))",
+            [f'"{EVENTS}"', f'"{HEADS}"'],
         )
-        names = {row[0] for row in cursor.fetchall()}
+        bodies = functions()
+        names = {
+            name for name, function, body in cursor.fetchall()
+            if bodies.get(function) == body and f" {function}()" in wanted.get(name, "")
+        }  # fmt: skip
     return [name for name in wanted if name not in names]
 
 

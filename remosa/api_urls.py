@@ -14,6 +14,7 @@ from rest_framework_simplejwt.views import TokenObtainPairView, TokenRefreshView
 
 from automation.alerts_api import AlertSourcesView, AlertsView
 from automation.api import CasesView, JobsView
+from automation.prometheus_api import PrometheusDevicesView
 from devices.api import CommandsView, CommandTemplatesView, DevicesView, PowerLinksView, SitesView
 from exporters.api import ExporterMacsView, ExportersView
 from platforms.api.permissions import SignedIn
@@ -83,6 +84,7 @@ urlpatterns = [
     path("v1/auth/token/", TokenObtainPairView.as_view(), name="token"),
     path("v1/auth/token/refresh/", TokenRefreshView.as_view(), name="token-refresh"),
     path("v1/exporter-macs/", macs, name="exporter-macs"),
+    path("v1/prometheus/devices/", PrometheusDevicesView.as_view({"get": "list"}), name="prometheus-devices"),
     path("v1/", include(router.urls)),
     re_path(r"^.*$", UnknownPath.as_view(), name="api-unknown"),
 ]

@@ -7,7 +7,7 @@ SWEEPS = {
     "outbox sweep": "sms.tasks.sweep",
     "audit sweep": "platforms.tasks.seal_audit",
     "limits sweep": "notifications.tasks.tell_limits",
-    "notices sweep": "notifications.tasks.deliver",
+    "notices sweep": "notifications.tasks.sweep",
 }
 
 

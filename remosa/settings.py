@@ -204,6 +204,7 @@ SECURE_REFERRER_POLICY = "same-origin"
 SECURE_HSTS_SECONDS = 31_536_000 if SECURE_COOKIES else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE_COOKIES
 SECURE_SSL_REDIRECT = False  # the proxy in front does it
+SILENCED_SYSTEM_CHECKS = ["security.W008"]  # which asks for that redirect
 if TRUSTED_PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 X_FRAME_OPTIONS = "DENY"
@@ -340,6 +341,7 @@ AUTOMATION_ACTIONS = {  # steps of a case that are no command
 NOTIFICATION_CHANNELS = {
     "console": "notifications.channels.console.ConsoleChannel",
     "email": "notifications.channels.email.EmailChannel",
+    "sms": "notifications.channels.sms.SmsChannel",
 }
 
 # --- poller --------------------------------------------------------------------------------------
@@ -370,6 +372,8 @@ COMMAND_TTL_S = env.float(
 )  # an automatic command older than this is never sent
 COMMAND_REPLY_WAIT_S = env.float("COMMAND_REPLY_WAIT_S", default=300.0)
 SMS_VALIDITY_S = env.int("SMS_VALIDITY_S", default=300)
+# the numbers that `manage.py sms send` may reach outside DEBUG
+SMS_SHELL_NUMBERS = env.list("SMS_SHELL_NUMBERS", default=[])
 # what a destructive inbox read returned lies here until it is in the database: keep it on a disk that stays
 SMS_SPOOL_DIR = env.str("SMS_SPOOL_DIR", default=str(BASE_DIR / "var" / "spool" / "sms"))
 # how long the devices' own "minute" lasts: 60 in the field, shorter with the simulator

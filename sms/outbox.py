@@ -10,6 +10,9 @@
 
 Any number of pumps may run at once, here and elsewhere; each may be killed at any point.
 
+Platforms take turns (``sms.turns``), and a gateway's rate opens places one after the other, so that a flood
+of one platform does not hold up the others.
+
 A gateway with a process of its own (a modem) is not sent to from here. At the barrier the row goes back
 to ``queued``, given to that process alone until ``handed_until``; its pump then does all four steps. A
 row that it does not take up in time is free again, and another gateway is tried first.
@@ -30,7 +33,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, connections, transaction
-from django.db.models import F, QuerySet
+from django.db.models import Exists, F, OuterRef, QuerySet
 
 from devices.services import (
     record_failed,
@@ -49,6 +52,7 @@ from sms.ports import Accepted
 from sms.services import gateways
 from sms.services.messages import note_move, settle_units
 from sms.states import SMS, SmsState
+from sms.turns import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -96,8 +100,11 @@ class Pump:
         monotonic: Callable[[], float] = time.monotonic,
         checkpoint: Checkpoint = pass_by,
         jitter: Callable[[], float] = random.random,
+        at_once: int | None = None,
     ) -> None:
+        """``at_once`` is how many messages of one platform may be on their way; None sets no limit."""
         self.owner = owner
+        self._turns = Turns(monotonic=monotonic, at_once=at_once)
         self.now, self.monotonic, self.checkpoint, self.jitter = now, monotonic, checkpoint, jitter
 
     # --- rows -----------------------------------------------------------------------------------
@@ -108,7 +115,20 @@ class Pump:
 
         ``claimed`` is called once a row is ours, before the slow part: there may be more of them.
         """
-        claim = self._claim(message_id)
+        if message_id is not None:
+            return self._carry_safely(self._claim(self._due(self.now()).filter(pk=message_id)), claimed)
+        look = False
+        while (platform := self._turns.take(self._waiting_platforms, look=look)) is not None:
+            try:
+                claim = self._claim(self._due(self.now()).filter(platform=platform))
+                if claim is not None:
+                    self._turns.goes_on(platform)
+                    return self._carry_safely(claim, claimed)
+            finally:
+                self._turns.give_back(platform)
+        return False
+
+    def _carry_safely(self, claim: Claim | None, claimed: Callable[[], None] | None) -> bool:
         if claim is None:
             return False
         if claimed is not None:
@@ -121,6 +141,10 @@ class Pump:
             logger.exception("outbox row failed id=%s", claim.message.pk)
             self._set_aside(claim)
         return True
+
+    def _waiting_platforms(self) -> list[int]:
+        due = self._due(self.now()).filter(platform=OuterRef("pk"))
+        return list(Platform.objects.filter(Exists(due)).values_list("pk", flat=True))
 
     def drain(
         self, *, threads: int = 1, budget_s: float | None = None, stop: threading.Event | None = None
@@ -153,12 +177,10 @@ class Pump:
         return self.reap() + self.drain(threads=threads)
 
     # --- claim ----------------------------------------------------------------------------------
-    def _claim(self, message_id: uuid.UUID | None) -> Claim | None:
+    def _claim(self, due: QuerySet[SmsMessage]) -> Claim | None:
         started, now = self.monotonic(), self.now()
         with transaction.atomic():
-            due = self._due(now).order_by("next_attempt_at", "created_at")
-            if message_id is not None:
-                due = due.filter(pk=message_id)
+            due = due.order_by("next_attempt_at", "created_at")
             if connection.features.has_select_for_update_skip_locked:
                 due = due.select_for_update(skip_locked=True, of=("self",))
             message = due.select_related("platform", "command__device").first()
@@ -234,6 +256,7 @@ class Pump:
             gateway = self._choose(message, now=now)
             if gateway is None:
                 raise NoGateway
+            self._turns.served(message.platform_id)
             if not self._sends_through(gateway):
                 self._hand_over(claim, gateway, now=now)
                 return None

@@ -1,5 +1,6 @@
 """The connection to Prometheus; for the superadmin only."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
@@ -29,6 +30,10 @@ class PrometheusConnectionAdmin(SuperadminAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         """There is one row."""
         return super().has_add_permission(request) and not PrometheusConnection.objects.exists()
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, str]:
+        """The environment gives the first value."""
+        return {"url": settings.PROMETHEUS_URL, **super().get_changeform_initial_data(request)}
 
     @display(description=_("state"))
     def state(self, row: PrometheusConnection) -> SafeString:

@@ -12,8 +12,9 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 
 from devices.states import DeviceState
+from exporters.admin.forms import CorrectForm
 from exporters.models import ExporterTarget, PollRound
-from exporters.services import remove_targets
+from exporters.services import correct_target, remove_targets
 from platforms.admin_base import PlatformAdmin, grants_of
 from platforms.console.deeds import Deed
 from platforms.console.display import ago, link, moment, pill
@@ -41,6 +42,7 @@ class ExporterTargetAdmin(PlatformAdmin):
     )
     actions = ("stop_polling",)
     deeds = (
+        Deed("correct", _("Correct the id"), Perm.MANAGE_DEVICES, icon="edit", form=CorrectForm),
         Deed(
             "remove", _("Stop polling it"), Perm.MANAGE_DEVICES, icon="playlist_remove", danger=True,
             question=_("The exporter does not ask for it any more. The device itself stays."),
@@ -60,6 +62,17 @@ class ExporterTargetAdmin(PlatformAdmin):
             ids = [row.external_id for row in rows if row.exporter_id == exporter.pk]
             removed += remove_targets(exporter=exporter, external_ids=ids, by=request.user)
         messages.success(request, _g("Not polled any more: %(n)d.") % {"n": removed})
+
+    def deed_form(self, request: HttpRequest, deed: Deed, row: ExporterTarget) -> Any:  # type: ignore[override]
+        form = super().deed_form(request, deed, row)
+        if deed.name == "correct":
+            form.initial["external_id"] = row.external_id
+        return form
+
+    def correct(self, request: HttpRequest, row: ExporterTarget, answers: dict[str, Any]) -> str:
+        """Deed: the device has another id in the CMS."""
+        correct_target(row, external_id=answers["external_id"], by=request.user)
+        return _g("Corrected. The CMS is asked for it as soon as a poller is free.")
 
     def remove(self, request: HttpRequest, row: ExporterTarget, answers: dict[str, Any]) -> Any:
         """Deed: one target less."""

@@ -18,8 +18,17 @@ from django.db.models import Sum
 from devices.services import Observed, adopt_names, mark_unknown, record_observations
 from devices.states import DeviceState
 from exporters.compression import segment
-from exporters.exposition import DeviceRow, Fragments, render_fragments, render_old_names, shape_of
+from exporters.exposition import (
+    DeviceRow,
+    Fragments,
+    families_of,
+    render_each,
+    render_fragments,
+    render_old_names,
+    shape_of,
+)
 from exporters.facts import lasting, pack, unpack
+from exporters.fragments import FragmentCache
 from exporters.models import Exporter, ExporterTarget, FoundDevice, PollRound, Snapshot
 from exporters.ports import RoundResult
 from exporters.rounds import Judgement, judge_round
@@ -30,6 +39,7 @@ logger = logging.getLogger(__name__)
 
 KEEP_FOR = timedelta(days=1)
 KEEP_ROUNDS = 3000  # about a day of rounds at the usual 30 s; fewer hours where the interval is shorter
+_fragments = FragmentCache()
 STORED = ("status", "status_since", "stated", "reason", "facts")
 
 
@@ -266,11 +276,27 @@ def _write_found(
 def _write_snapshot(
     exporter: Exporter, rows: Iterable[_Row], judged: Judgement, result: RoundResult, *, at: datetime
 ) -> None:
-    """What ``/metrics`` serves until the next round."""
-    before = Snapshot.objects.filter(exporter=exporter).values_list("errors_total", flat=True).first()
-    errors = Counter(before or {}) + Counter({str(reason): count for reason, count in result.errors.items()})
+    """What ``/metrics`` serves until the next round; only devices that changed are rendered anew."""
+    stored = Snapshot.objects.filter(exporter=exporter).values_list("errors_total", "version").first()
+    before, version = stored or ({}, "")
+    errors = Counter(before) + Counter({str(reason): count for reason, count in result.errors.items()})
+    families: Fragments = {}
+    listed = list(rows)
+    if (shape := shape_of(exporter.kind, exporter.config)) is not None:
+        families = _fragments.families(
+            exporter.pk,
+            listed,
+            version=version,
+            shape=(exporter.platform_id, exporter.kind, exporter.config),
+            names=families_of(shape),
+            render=lambda some: render_each(
+                shape, map(_device_row, some), platform_id=exporter.platform_id, exporter_id=exporter.pk
+            ),
+        )
+        if exporter.has_old_names:
+            families |= _old_names(exporter, map(_device_row, listed))
     values = {
-        **_body_of(exporter, [DeviceRow(row.external_id, row.status, _shown(row)) for row in rows]),
+        **_body_of(exporter, families),
         "taken_at": at,
         "targets": {str(status): count for status, count in judged.counts().items()},
         "errors_total": dict(errors),
@@ -278,6 +304,11 @@ def _write_snapshot(
     }
     if not Snapshot.objects.filter(exporter=exporter).update(**values):
         Snapshot.objects.create(exporter=exporter, **values)
+    transaction.on_commit(lambda: _fragments.note(exporter.pk, values["version"]))
+
+
+def _old_names(exporter: Exporter, rows: Iterable[DeviceRow]) -> Fragments:
+    return render_old_names(rows, platform_id=exporter.platform_id, exporter_id=exporter.pk)
 
 
 def refresh_snapshot(exporter: Exporter) -> None:
@@ -299,27 +330,23 @@ def refresh_snapshot(exporter: Exporter) -> None:
     ):
         counts[status] += 1
         shown.append(DeviceRow(external_id, status, {"name": name, **unpack(facts)}))
-    Snapshot.objects.filter(exporter=locked).update(targets=dict(counts), **_body_of(locked, shown))
+    families: Fragments = {}
+    if shape_of(locked.kind, locked.config) is not None:
+        families = render_fragments(
+            locked.kind, shown, platform_id=locked.platform_id, exporter_id=locked.pk, config=locked.config
+        )
+        if locked.has_old_names:
+            families |= _old_names(locked, shown)
+    Snapshot.objects.filter(exporter=locked).update(targets=dict(counts), **_body_of(locked, families))
     locked.save(update_fields=["refused_series"])
 
 
-def _body_of(exporter: Exporter, rows: list[DeviceRow]) -> dict[str, Any]:
-    """The columns of the snapshot that hold the device families, rendered and deflated once.
+def _body_of(exporter: Exporter, families: Fragments) -> dict[str, Any]:
+    """The columns of the snapshot that hold the device families, deflated once.
 
     An exporter that would take its platform over the limit of series shows none of its devices: a part of
     them would look like devices of which nothing is known. ``exporter.refused_series`` says so.
     """
-    families: Fragments = {}
-    if shape_of(exporter.kind, exporter.config) is not None:
-        families = render_fragments(
-            exporter.kind,
-            rows,
-            platform_id=exporter.platform_id,
-            exporter_id=exporter.pk,
-            config=exporter.config,
-        )
-        if exporter.has_old_names:
-            families |= render_old_names(rows, platform_id=exporter.platform_id, exporter_id=exporter.pk)
     series = sum(text.count("\n") for text in families.values())
     limit, taken = _series_of_platform(exporter)
     exporter.refused_series = series if taken + series > limit else 0
@@ -341,9 +368,9 @@ def _series_of_platform(exporter: Exporter) -> tuple[int, int]:
     return limit, others.aggregate(total=Sum("series"))["total"] or 0
 
 
-def _shown(row: _Row) -> dict[str, Any]:
-    """The facts of the info series; a device that the CMS gave no name bears ours."""
-    return {"name": row.device_name, **unpack(row.facts)}
+def _device_row(row: _Row) -> DeviceRow:
+    """The row as it is rendered; a device that the CMS gave no name bears ours."""
+    return DeviceRow(row.external_id, row.status, {"name": row.device_name, **unpack(row.facts)})
 
 
 def _write_round(

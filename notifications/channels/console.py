@@ -2,14 +2,16 @@
 
 from typing import Any
 
-from notifications.ports import Text
+from notifications.ports import ALL_SEVERITIES, Origin, Text
 
 
 class ConsoleChannel:
     """Everybody who can sign in is reached."""
 
+    severities = ALL_SEVERITIES
+
     def reaches(self, user: Any) -> bool:
         return bool(user.is_active)
 
-    def send(self, user: Any, text: Text) -> None:
+    def send(self, user: Any, text: Text, *, origin: Origin) -> None:
         """The delivery row is shown in the console until it is read."""

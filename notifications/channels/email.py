@@ -6,16 +6,18 @@ from typing import Any
 from django.core.mail import send_mail
 
 from notifications.errors import ChannelError
-from notifications.ports import Text
+from notifications.ports import ALL_SEVERITIES, Origin, Text
 
 
 class EmailChannel:
     """Reaches people who have an e-mail address."""
 
+    severities = ALL_SEVERITIES
+
     def reaches(self, user: Any) -> bool:
         return bool(user.is_active and user.email)
 
-    def send(self, user: Any, text: Text) -> None:
+    def send(self, user: Any, text: Text, *, origin: Origin) -> None:
         subject = " ".join(text.subject.split())  # a header must not be broken by a device's name
         try:
             send_mail(subject, text.body, None, [user.email])

@@ -20,6 +20,10 @@ class User(AbstractUser):
     )
     telegram_id = models.BigIntegerField(_("Telegram id"), null=True, blank=True, unique=True)
     phone = models.CharField(_("phone"), max_length=16, blank=True)
+    wants_sms = models.BooleanField(
+        _("SMS when something needs me"), default=False,
+        help_text=_("Urgent notices only, at the expense of the platform that they concern."),
+    )  # fmt: skip
 
     class Meta(AbstractUser.Meta):
         verbose_name = _("person")  # type: ignore[assignment]  # lazy, as everywhere in Django

@@ -2,7 +2,7 @@
 
 from django.urls import reverse
 
-from remosa.console.navigation import has_several, is_superadmin, listed, may_open
+from remosa.console.navigation import has_several, is_superadmin, listed, may_open, sees_all
 
 cases = may_open("automation.case")
 notices = may_open("notifications.notice")
@@ -16,7 +16,9 @@ webhooks = may_open("automation.webhook")
 refusals = may_open("automation.guardrefusal")
 switches = may_open("platforms.killswitch")
 exporters = may_open("exporters.exporter")
+targets = may_open("exporters.exportertarget")
 gateways = may_open("sms.gateway")
+queue = sees_all
 outbox = may_open("sms.smsmessage")
 inbox = may_open("sms.inboundsms")
 platforms = may_open("platforms.platform")

@@ -28,6 +28,8 @@ from platforms.models import KillSwitch, Platform, Usage
 from platforms.roles import Perm
 from remosa.lib.clock import utcnow
 from sms.models import Gateway
+from sms.queue_page import blocked_line
+from sms.selectors import blocked_for
 
 CASES_SHOWN = 12
 CLOSED_SHOWN = 5
@@ -95,6 +97,7 @@ def live_context(request: HttpRequest) -> dict[str, Any]:
         "stop_everything": _global_stop(now=now),
         "is_superadmin": grants.is_superadmin,
         "lights": _lights(request, grants, now=now),
+        "blocked": _blocked(grants, now=now),
         "sickness": _sickness(now=now),
         "unread": _unread(request),
         "empty": not clients,
@@ -254,6 +257,11 @@ def gateway_light(row: Gateway, grants: Grants, *, now: datetime) -> Light:
     if seen is None:
         return Light(name, "grey", _("not used yet"), None, url)
     return Light(name, "green", _("works"), seen, url)
+
+
+def _blocked(grants: Grants, *, now: datetime) -> list[dict[str, str]]:
+    """Gateways that take nothing now and what waits for them, for those who see the whole platform."""
+    return [blocked_line(row, grants) for row in blocked_for(grants.platforms(Perm.SEE_ALL), now=now)]
 
 
 def _sickness(*, now: datetime) -> datetime | None:

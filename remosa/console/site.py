@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.dataclasses import SearchResult
 from unfold.sites import UnfoldAdminSite
 
-from remosa.console import clients, views
+from remosa.console import clients, prometheus, views
 
 SEARCHED = ("devices.device", "devices.site", "automation.job", "exporters.exporter", "platforms.platform")
 MOST_FOUND = 10  # of each kind
@@ -58,6 +58,11 @@ class ConsoleSite(UnfoldAdminSite):
             path("language/", views.set_language, name="set_language"),
             path("live/", self.admin_view(views.live), name="live"),
             path("clients/", self.admin_view(clients.clients_page), name="clients"),
+            path(
+                "prometheus-devices/",
+                self.admin_view(prometheus.prometheus_devices),
+                name="prometheus_devices",
+            ),
             path("me/", self.admin_view(views.my_settings), name="my_settings"),
         ]
 

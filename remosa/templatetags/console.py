@@ -15,13 +15,16 @@ from devices.display import shown_text
 from devices.display import state_pill as pill_of_device
 from devices.models import Command, Device
 from devices.ports import Quote
+from exporters.metric_catalogue import metric_of
 from notifications.models import Notice
 from notifications.rendering import sentence
 from platforms.console import display
 from remosa.console import timeline
 from remosa.lib.clock import utcnow
 from remosa.lib.redact import redact
-from sms.display import reason_text
+from sms.display import reason_text, trouble_text
+from sms.lights import gateway_pill
+from sms.models import Gateway
 
 register = template.Library()
 
@@ -63,6 +66,18 @@ def notice_line(notice: Notice) -> str:
 
 
 @register.simple_tag
+def gateway_light(gateway: Gateway) -> SafeString:
+    """How an SMS gateway feels, with its age."""
+    return gateway_pill(gateway)
+
+
+@register.simple_tag
+def gateway_trouble(error: str) -> str:
+    """What an SMS gateway said last."""
+    return trouble_text(error)
+
+
+@register.simple_tag
 def device_pill(device: Device) -> SafeString:
     """The state of a device."""
     return pill_of_device(device)
@@ -78,6 +93,12 @@ def command_pill(command: Command) -> SafeString:
 def case_pill(case: Case) -> SafeString:
     """The state of a case."""
     return display.pill(case.get_state_display(), TONES[CaseState(case.state)])
+
+
+@register.simple_tag
+def metric_title(name: str) -> str:
+    """What people call a metric."""
+    return str(metric_of(name).title)
 
 
 @register.simple_tag

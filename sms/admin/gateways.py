@@ -13,27 +13,32 @@ from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _g
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from platforms.admin_base import PlatformAdmin, grants_of
 from platforms.console.deeds import Deed
-from platforms.console.display import ago, pill
 from platforms.console.fields import SecretsForm
 from platforms.models import Platform
 from platforms.roles import Perm
 from remosa.lib.clock import utcnow
 from remosa.lib.registry import backend
+from sms.display import blocked_sentence
 from sms.errors import SmsError
-from sms.models import Gateway, SmsMessage
+from sms.lights import gateway_pill, limits_of, rate_text
+from sms.models import Gateway, ModemStatus, SmsMessage
 from sms.ports import ConfigField
+from sms.selectors import blocked_for
 from sms.services import callback_addresses, configuration_faults, enqueue
+from sms.services.gateways import resume
 
 PREFIX = "config_"
 SENDING = [
     "sender_msisdn",
     "priority",
     "rate_per_minute",
+    "rate_per_day",
     "validity_s",
     "price",
     "price_in",
@@ -116,6 +121,7 @@ class GatewayAdmin(PlatformAdmin):
         "platform",
         "priority",
         "sender_msisdn",
+        "rate_shown",
         "price_shown",
         "is_enabled",
     )
@@ -130,6 +136,11 @@ class GatewayAdmin(PlatformAdmin):
             "send_test", _("Send a test SMS"), Perm.MANAGE_PLATFORM, icon="send", form=TestForm,
             question=_("One real SMS goes out through this gateway and counts against the limit."),
             when=lambda row: row.is_enabled,
+        ),
+        Deed(
+            "try_again", _("Try again now"), Perm.MANAGE_PLATFORM, icon="play_arrow",
+            question=_("The pause after errors ends at once; what waits for this gateway is sent."),
+            when=lambda row: row.is_enabled and row.breaker == Gateway.Breaker.OPEN,
         ),
     )  # fmt: skip
 
@@ -200,8 +211,24 @@ class GatewayAdmin(PlatformAdmin):
         return {
             "report_url": shown.get("report", ""),
             "inbound_url": shown.get("inbound", ""),
+            "blocked": self._blocked(request, row),
+            "limits": limits_of(row, utcnow()),
+            "modem": ModemStatus.objects.filter(gateway=row).first() if row.kind == "modem" else None,
             "last": row.messages.order_by("-created_at")[:5],
         }
+
+    def _blocked(self, request: HttpRequest, row: Gateway) -> str:
+        """What is said of a suspended gateway, counted over the platforms that the reader sees whole."""
+        now, mine = utcnow(), grants_of(request).platforms(Perm.SEE_ALL)
+        found = [told for told in blocked_for(mine, now=now) if told.gateway.pk == row.pk]
+        if not found:
+            return ""
+        told = found[0]
+        return blocked_sentence(row.name, reason=told.reason, since=told.since, waiting=told.waiting, now=now)
+
+    @display(description=pgettext_lazy("how much a gateway may send", "rate"), ordering="rate_per_minute")
+    def rate_shown(self, row: Gateway) -> str:
+        return rate_text(row)
 
     @display(description=_("state"))
     def light(self, row: Gateway) -> SafeString:
@@ -215,11 +242,19 @@ class GatewayAdmin(PlatformAdmin):
 
     def deed_form(self, request: HttpRequest, deed: Deed, row: Gateway) -> forms.Form:  # type: ignore[override]
         form = super().deed_form(request, deed, row)
+        if deed.form is not TestForm:
+            return form
         payers = Platform.objects.filter(pk__in=grants_of(request).platforms(Perm.MANAGE_PLATFORM))
         payers = payers.filter(pk=row.platform_id) if row.platform_id else payers
         form.fields["platform"].queryset = payers  # type: ignore[attr-defined]
         form.fields["platform"].initial = row.platform_id
         return form
+
+    def try_again(self, request: HttpRequest, row: Gateway, answers: dict[str, Any]) -> str:
+        """Deed: a person has seen to it."""
+        if resume(row):
+            self.record(request, row, "resumed")
+        return _g("The gateway is tried again.")
 
     def send_test(self, request: HttpRequest, row: Gateway, answers: dict[str, Any]) -> str:
         """Deed: one SMS into the outbox, pinned to this gateway."""
@@ -231,26 +266,19 @@ class GatewayAdmin(PlatformAdmin):
         return _g("The test SMS is in the outbox. Watch its state there.")
 
 
-def gateway_pill(row: Gateway) -> SafeString:
-    """How the gateway feels, and since when that is known."""
-    now = utcnow()
-    seen = max((at for at in (row.last_ok_at, row.inbox_polled_at) if at is not None), default=None)
-    if not row.is_enabled:
-        return pill(_g("off"), "grey")
-    if row.breaker == Gateway.Breaker.OPEN:
-        return pill(_g("suspended after errors"), "red", row.last_error)
-    if row.last_error_at is not None and (seen is None or row.last_error_at > seen):
-        return pill(_g("last try failed"), "amber", row.last_error)
-    if seen is None:
-        return pill(_g("not used yet"), "grey")
-    return SafeString(pill(_g("works"), "green") + " " + ago(seen, now))
-
-
 def _doc_line(kind: str) -> str:
     """What this kind is, from the first line of its backend."""
     known = {
         "remosa": _g("The SMS gateway of REMOSA: POST /send, GET /sms."),
         "http": _g("Any gateway with an HTTP API: the request and its answers are described here."),
+        "kannel": _g("Kannel, by its smsbox."),
+        "smsc_ru": _g("SMSC.ru: send, reports and incoming SMS."),
+        "sms_ru": _g("SMS.ru: send and reports."),
+        "android": _g("An Android phone with SMS Gateway, in its local or cloud mode."),
+        "twilio": _g("Twilio: Programmable Messaging."),
+        "modem": _g(
+            "A GSM modem on a serial port or behind a terminal server; its process is `manage.py modem`."
+        ),
         "console": _g("Writes the SMS into the log. Nothing is sent: for trying things out."),
         "simulator": _g("The simulator of players and sockets."),
     }

@@ -6,7 +6,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _g
 from django.utils.translation import gettext_lazy as _
@@ -24,6 +24,7 @@ from remosa.lib.redact import mask_msisdn, redact
 from sms.display import reason_text
 from sms.errors import SmsError
 from sms.models import InboundSms, SmsMessage
+from sms.queue_page import queue_view
 from sms.services import cancel, ignore
 from sms.states import InboundState, SmsState
 
@@ -107,6 +108,10 @@ class SmsMessageAdmin(PlatformAdmin):
             when=lambda row: row.state == S.QUEUED and row.command_id is None,
         ),
     )  # fmt: skip
+
+    def get_urls(self) -> list[URLPattern]:
+        page = self.admin_site.admin_view(lambda request: queue_view(request, self.admin_site))
+        return [path("queue/", page, name="sms_queue"), *super().get_urls()]
 
     def take_back(self, request: HttpRequest, row: SmsMessage, answers: dict[str, Any]) -> str:
         """Deed: a test or a notice that has not left."""

@@ -1,8 +1,8 @@
 """Any gateway that takes an SMS by one HTTP request: the request is a template, its answers are rules.
 
-An answer with an accepted status is an acceptance when it carries the id that the rules look for;
-with rules and no id it is ambiguous, whatever its status says. Without such rules the status alone
-decides. Callbacks are read by configured paths.
+The rules for answers come first (``sms.gateways.answers``); where none fits, the statuses decide. An
+acceptance must carry the id when a place for it is named: without it the answer is ambiguous, whatever
+its status says. Callbacks are read by configured paths.
 """
 
 from collections.abc import Mapping
@@ -14,11 +14,13 @@ from django.utils.translation import gettext_lazy
 
 from remosa.lib.http import Response
 from sms.errors import CallbackInvalid, GatewayError
+from sms.gateways.answers import check_rules, error_of, meaning
 from sms.gateways.base import NOT_QUEUED, TIME_ZONE, Backend
 from sms.gateways.exchange import exchange, refuse, words
 from sms.gateways.remosa import read_time, with_plus
 from sms.gateways.templates import (
     NAMES,
+    check_path,
     check_pattern,
     fill,
     fill_flat,
@@ -32,6 +34,10 @@ from sms.ports import Accepted, Capabilities, ConfigField, DeliveryReport, Inbou
 from sms.segments import count
 
 FILLED = ("url", "query", "headers", "form", "json")
+PATHS = (
+    "id_path", "error_path", "report_ref", "report_client_ref", "report_status", "report_to", "report_at",
+    "inbound_ref", "inbound_from", "inbound_text", "inbound_at",
+)  # fmt: skip
 IN_HEADERS = {"secret", "client_ref", "sender", "validity_s"}  # a number or a text does not belong there
 REF_LENGTH = 100
 PLACES = ", ".join(f"{{{name}}}" for name in NAMES)
@@ -58,9 +64,21 @@ class GenericHttpGateway(Backend):
         ),
         NOT_QUEUED,
         ConfigField(
+            "rules",
+            gettext_lazy("rules for answers"),
+            kind="json",
+            default=[],
+            help=gettext_lazy(
+                "The first that fits decides, then the statuses. By status, path (JMESPath) with equals, and text:"
+                ' [{"path": "error_code", "equals": [6, 8], "means": "refused"},'
+                ' {"text": "^busy", "means": "not_queued"}].'
+                " means: accepted, refused, wrong_key, not_queued (safe to try again), unknown."
+            ),
+        ),
+        ConfigField(
             "id_path",
             gettext_lazy("path of the id"),
-            help=gettext_lazy("In a JSON answer, for example data.0.id"),
+            help=gettext_lazy("In a JSON answer, a JMESPath: for example data[0].id"),
         ),
         ConfigField(
             "id_regex",
@@ -116,6 +134,11 @@ class GenericHttpGateway(Backend):
         used = set().union(*(placeholders(config.get(name)) for name in FILLED))
         if not wrong and not ({"to", "to_digits"} & used and "text" in used):
             wrong["url"] = _("The request must carry {to} (or {to_digits}) and {text}.")
+        for name in PATHS:
+            if config.get(name) and (sentence := check_path(config[name])):
+                wrong.setdefault(name, sentence)
+        if config.get("rules") and (sentence := check_rules(config["rules"])):
+            wrong["rules"] = sentence
         if isinstance(config.get("id_regex"), str) and (sentence := _pattern_fault(config["id_regex"])):
             wrong["id_regex"] = sentence
         return wrong
@@ -141,13 +164,17 @@ class GenericHttpGateway(Backend):
             deadline_s=deadline_s,
         )
         hide = (self.account.secret, to, to.lstrip("+"), body)
-        refuse(
-            response,
-            accepted=self.option("accepted_status"),
-            not_queued=self.option("not_queued"),
-            hide=hide,
-        )
+        self._judge(response, hide=hide)
         return Accepted(ref=self._ref(response, hide=hide), parts=count(body).parts)
+
+    def _judge(self, response: Response, *, hide: tuple[str, ...]) -> None:
+        """Raise the GatewayError that the answer means; return when it is an acceptance."""
+        told = meaning(self.option("rules"), response)
+        if told is None:
+            accepted, not_queued = self.option("accepted_status"), self.option("not_queued")
+            refuse(response, accepted=accepted, not_queued=not_queued, hide=hide)
+        elif told[0] != "accepted":
+            raise error_of(*told, detail=words(response, hide=hide))
 
     def _ref(self, response: Response, *, hide: tuple[str, ...]) -> str:
         """The id in an answer of acceptance; GatewayError when the answer says no, or not clearly yes."""

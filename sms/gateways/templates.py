@@ -7,15 +7,22 @@ held to shapes that cannot be made slow.
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 from urllib.parse import quote
 
+import jmespath
 from django.utils.translation import gettext as _
+from jmespath.exceptions import JMESPathError
+from jmespath.parser import ParsedResult
 
 from devices.pattern_cost import MAX_GROUPS, PatternError, cost_of
 
 NAMES = ("to", "to_digits", "text", "client_ref", "sender", "validity_s", "secret")
 PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+INDEX = re.compile(r"(?:^|\.)(\d+)(?=[.\[]|$)")
+PATH_LENGTH = 200
+ABSENT: Final = object()  # an answer that is no JSON
 PATTERN_LENGTH = 200
 PATTERN_TEXT = 300  # characters of the answer that a pattern gets to see
 PATTERN_COST = 100_000  # ways to match from one place: two unbounded repetitions pass, three do not
@@ -63,15 +70,29 @@ def placeholders(template: Any) -> set[str]:
 
 
 def look_up(content: Any, path: str) -> Any:
-    """The value at a dotted path (``data.0.id``), or None when there is none."""
-    for step in path.split("."):
-        if isinstance(content, Mapping):
-            content = content.get(step)
-        elif isinstance(content, list) and step.isdecimal() and int(step) < len(content):
-            content = content[int(step)]
-        else:
-            return None
-    return content
+    """The value at a JMESPath (``data[0].id``; ``data.0.id`` is the same), or None when there is none."""
+    try:
+        return _compiled(path).search(content)
+    except JMESPathError:
+        return None  # a function met a value that it is not for
+
+
+@lru_cache(maxsize=512)
+def _compiled(path: str) -> ParsedResult:
+    return jmespath.compile(INDEX.sub(r"[\1]", path).removeprefix("."))
+
+
+def check_path(path: Any) -> str:
+    """What is wrong with a path, or ``""``."""
+    if not isinstance(path, str) or not path.strip() or len(path) > PATH_LENGTH:
+        return _("A path is a text of at most %(length)d characters, such as data[0].id.") % {
+            "length": PATH_LENGTH
+        }
+    try:
+        _compiled(path)
+    except (JMESPathError, RecursionError) as exc:
+        return _("This is not a JMESPath: %(why)s.") % {"why": str(exc).splitlines()[0]}
+    return ""
 
 
 def find(pattern: str, text: str) -> str | None:
@@ -80,8 +101,15 @@ def find(pattern: str, text: str) -> str | None:
     return found[1] if found else None
 
 
-def check_pattern(pattern: str, *, groups: int) -> str:
+def finds(pattern: str, text: str) -> bool:
+    """Whether ``pattern`` is found in the beginning of ``text``."""
+    return re.search(pattern, text[:PATTERN_TEXT]) is not None
+
+
+def check_pattern(pattern: Any, *, groups: int) -> str:
     """What is wrong with a pattern, or ``""``."""
+    if not isinstance(pattern, str) or not pattern:
+        return _("Write a text.")
     if len(pattern) > PATTERN_LENGTH:
         return _("A pattern has at most %(length)d characters.") % {"length": PATTERN_LENGTH}
     try:
@@ -89,6 +117,8 @@ def check_pattern(pattern: str, *, groups: int) -> str:
     except (re.error, RecursionError, OverflowError) as exc:
         return _("This is not a regular expression: %(why)s.") % {"why": exc}
     if compiled.groups != groups or pattern.count("(") > MAX_GROUPS:
+        if not groups:
+            return _("Write the pattern without brackets, or with (?: ).")
         return _("Put exactly one pair of brackets around what is to be found.")
     try:
         cost = cost_of(pattern, longest=PATTERN_TEXT)

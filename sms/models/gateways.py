@@ -45,6 +45,10 @@ class Gateway(models.Model):
         _("priority"), default=100, help_text=_("The lowest is tried first.")
     )
     rate_per_minute = models.PositiveIntegerField(_("SMS per minute"), default=60)
+    rate_per_day = models.PositiveIntegerField(
+        _("SMS per day"), null=True, blank=True,
+        help_text=_("Empty: no limit. Operators block SIM cards that send too many: 100 is a careful number."),
+    )  # fmt: skip
     validity_s = models.PositiveIntegerField(_("validity, seconds"), default=300)
     price = models.DecimalField(_("price per SMS part"), max_digits=10, decimal_places=4, default=0)
     price_in = models.DecimalField(
@@ -59,8 +63,9 @@ class Gateway(models.Model):
     )
     breaker_until = models.DateTimeField(null=True, editable=False)
     breaker_since = models.DateTimeField(null=True, editable=False)  # when it last opened
-    rate_minute = models.DateTimeField(null=True, editable=False)  # the minute that rate_used counts
-    rate_used = models.PositiveIntegerField(default=0, editable=False)
+    slot_at = models.DateTimeField(null=True, editable=False)  # when the next place of the rate opens
+    rate_day = models.DateField(null=True, editable=False)  # the day (UTC) that rate_day_used counts
+    rate_day_used = models.PositiveIntegerField(default=0, editable=False)
     failures_in_row = models.PositiveIntegerField(default=0, editable=False)
     last_ok_at = models.DateTimeField(_("last worked"), null=True, editable=False)
     last_error = models.CharField(_("last error"), max_length=300, blank=True, editable=False)

@@ -69,8 +69,14 @@ class SmsMessage(models.Model):
         verbose_name_plural = _("outgoing SMS")
         ordering = ["-created_at"]
         indexes = [
-            models.Index(  # the claim
-                fields=["next_attempt_at"], name="sms_due", condition=models.Q(state=SmsState.QUEUED)
+            models.Index(  # the claim: platforms take turns
+                fields=["platform", "next_attempt_at"],
+                name="sms_due_of_platform",
+                condition=models.Q(state=SmsState.QUEUED),
+            ),
+            models.Index(  # the process of a modem, four times a second
+                fields=["gateway", "next_attempt_at"], name="sms_handed",
+                condition=models.Q(state=SmsState.QUEUED, handed_until__isnull=False),
             ),
             models.Index(  # the reaper
                 fields=["lease_until"], name="sms_leased",
@@ -144,6 +150,7 @@ class InboundSms(models.Model):
     sent_at = models.DateTimeField(_("sent"), null=True)
     received_at = models.DateTimeField(_("received"))
     dedupe_key = models.CharField(max_length=64, unique=True)
+    text_key = models.CharField(max_length=64, unique=True, null=True)  # noqa: DJ001  null: many may have none
     state = models.CharField(
         _("state"), max_length=16, choices=InboundState.choices, default=InboundState.RECEIVED, editable=False
     )

@@ -4,20 +4,27 @@ All of it lives in the gateway's row and is changed by single UPDATE statements,
 of processes together keep the rate and send one probe, not ten, at a gateway that was ill.
 """
 
+import math
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Case, F, Q, When
+from django.db import transaction
+from django.db.models import Case, DateTimeField, ExpressionWrapper, F, Q, Value, When
 
 from remosa.lib.registry import backend
 from sms import ports, senders
 from sms.errors import GatewayError
 from sms.models import Gateway, SmsMessage
+from sms.signals import gateway_suspended
+from sms.states import SmsState
 
-MINUTE = timedelta(minutes=1)
+MINUTE_US = 60_000_000
+BURST_SHARE = 6  # of a minute's rate that may leave at once after a pause
+CLOCK_BACK = timedelta(minutes=2)  # a place so far away was given out by a clock that was wrong
+RANKS = 600  # waiting messages that are told apart when places are given out in advance
 PROBE = timedelta(seconds=30)  # while one message tries whether a suspended gateway is well again
 WRONG_KEY_PAUSE = timedelta(minutes=5)
 FAILURES_BEFORE_PAUSE = 5
@@ -66,13 +73,14 @@ def candidates(platform_id: int) -> list[Gateway]:
     return list(rows)
 
 
-def routes(message: SmsMessage) -> list[Gateway]:
+def routes(message: SmsMessage, rows: Sequence[Gateway] | None = None) -> list[Gateway]:
     """The gateways by which ``message`` may travel, in the order in which they are tried.
 
-    A test stays with the gateway that it is meant to test; a command leaves from a number that its
-    device obeys (see ``sms.senders``), whatever else is well.
+    ``rows`` are its platform's ``candidates``, where they are known already. A test stays with the gateway
+    that it is meant to test; a command leaves from a number that its device obeys (see ``sms.senders``),
+    whatever else is well.
     """
-    rows = candidates(message.platform_id)
+    rows = list(rows) if rows is not None else candidates(message.platform_id)
     if message.purpose == SmsMessage.Purpose.TEST and message.gateway_id:
         return [row for row in rows if row.pk == message.gateway_id]
     if message.command is None:
@@ -101,7 +109,7 @@ def is_well(gateway: Gateway, *, now: datetime) -> bool:
 
 
 def reserve_slot(message: SmsMessage, *, now: datetime) -> Gateway | None:
-    """Take one place of this minute's rate at the best gateway for ``message``; None when all are full or ill.
+    """Take one place of its rate at the best gateway for ``message``; None when all are full or ill.
 
     A message that its last gateway did not take (or whose process did not take it up in time) goes
     to another one first, if there is another by which it may travel.
@@ -112,16 +120,31 @@ def reserve_slot(message: SmsMessage, *, now: datetime) -> Gateway | None:
     return next((row for row in rows if is_well(row, now=now) and _take_slot(row, now=now)), None)
 
 
+def pace(rate_per_minute: int) -> tuple[timedelta, int]:
+    """(time between two places, how many may be taken at once): never more than the rate in any minute."""
+    burst = max(1, rate_per_minute // BURST_SHARE)
+    return timedelta(microseconds=math.ceil(MINUTE_US / (rate_per_minute - burst + 1))), burst
+
+
 def _take_slot(gateway: Gateway, *, now: datetime) -> bool:
-    """One statement: the breaker, the rate, and the count of this minute."""
-    minute = now.replace(second=0, microsecond=0)
-    this_minute = Q(rate_minute=minute, rate_minute__isnull=False)
-    mine = Gateway.objects.filter(pk=gateway.pk, is_enabled=True, rate_per_minute__gt=0)
-    mine = mine.filter(~this_minute | Q(rate_used__lt=F("rate_per_minute")))
+    """One statement: the breaker, the next place of the rate, and the count of this day."""
+    if not gateway.rate_per_minute:
+        return False
+    every, burst = pace(gateway.rate_per_minute)
+    today, is_today = now.date(), Q(rate_day=now.date(), rate_day__isnull=False)
+    mine = Gateway.objects.filter(pk=gateway.pk, is_enabled=True)
+    is_open = Q(slot_at=None) | Q(slot_at__lte=now + every * (burst - 1)) | Q(slot_at__gt=now + CLOCK_BACK)
+    mine = mine.filter(is_open)
+    mine = mine.filter(Q(rate_per_day=None) | ~is_today | Q(rate_day_used__lt=F("rate_per_day")))
     mine = mine.filter(Q(breaker=CLOSED) | Q(breaker_until__lte=now))
+    following = ExpressionWrapper(F("slot_at") + every, DateTimeField())
     taken = mine.update(
-        rate_used=Case(When(this_minute, then=F("rate_used") + 1), default=1),
-        rate_minute=minute,
+        slot_at=Case(
+            When(slot_at__gt=now, slot_at__lte=now + CLOCK_BACK, then=following),
+            default=Value(now + every, DateTimeField()),
+        ),
+        rate_day=today,
+        rate_day_used=Case(When(is_today, then=F("rate_day_used") + 1), default=1),
         breaker_until=Case(When(breaker=OPEN, then=now + PROBE), default=F("breaker_until")),
     )
     return taken == 1
@@ -133,10 +156,31 @@ def when_to_look_again(message: SmsMessage, *, now: datetime) -> tuple[datetime,
     if not rows:
         why = "no_accepted_sender" if candidates(message.platform_id) else "no_gateway"
         return now + NO_GATEWAY_WAIT, why
-    if any(is_well(row, now=now) for row in rows):
-        return now.replace(second=0, microsecond=0) + MINUTE, "rate_limit"
-    wells = [row.breaker_until for row in rows if row.breaker_until is not None]
-    return max(now + timedelta(seconds=1), min([*wells, now + NO_GATEWAY_WAIT])), "gateway_suspended"
+    well = [row for row in rows if is_well(row, now=now)]
+    if not well:
+        wells = [row.breaker_until for row in rows if row.breaker_until is not None]
+        return max(now + timedelta(seconds=1), min([*wells, now + NO_GATEWAY_WAIT])), "gateway_suspended"
+    paced = [row for row in well if row.rate_per_minute and not is_day_full(row, now=now)]
+    if not paced:
+        return now + NO_GATEWAY_WAIT, "day_limit"
+    return min(_turn_of(message, row, now=now) for row in paced), "rate_limit"
+
+
+def is_day_full(gateway: Gateway, *, now: datetime) -> bool:
+    """Whether this day's SMS of the gateway are used up. Its day begins at midnight UTC."""
+    limit = gateway.rate_per_day
+    return limit is not None and gateway.rate_day == now.date() and gateway.rate_day_used >= limit
+
+
+def _turn_of(message: SmsMessage, gateway: Gateway, *, now: datetime) -> datetime:
+    """The place that ``message`` may hope for behind its platform's older ones; nothing is reserved by it."""
+    every, burst = pace(gateway.rate_per_minute)
+    before = SmsMessage.objects.filter(
+        platform=message.platform_id, state=SmsState.QUEUED, next_attempt_at__gt=now, reason="rate_limit",
+        created_at__lt=message.created_at,
+    )  # fmt: skip
+    opens = gateway.slot_at - every * (burst - 1) if gateway.slot_at else now
+    return max(opens, now) + every * before.order_by()[:RANKS].count()
 
 
 def note_success(gateway: Gateway, *, now: datetime) -> None:
@@ -156,15 +200,11 @@ def note_failure(gateway: Gateway, error: GatewayError, *, now: datetime) -> Non
 
     A refusal of one message says nothing against the gateway.
     """
-    row = Gateway.objects.filter(pk=gateway.pk)
     told = {"last_error": str(error)[:300], "last_error_at": now}
+    row = Gateway.objects.filter(pk=gateway.pk)
     if error.breaks:
-        row.update(
-            **told,
-            **opened(now),
-            breaker_until=now + WRONG_KEY_PAUSE,
-            failures_in_row=F("failures_in_row") + 1,
-        )
+        row.update(failures_in_row=F("failures_in_row") + 1)
+        suspend(gateway.pk, until=now + WRONG_KEY_PAUSE, now=now, **told)
         return
     if error.outcome == "rejected":
         row.update(**told, last_ok_at=now, failures_in_row=0, breaker=CLOSED, breaker_until=None)
@@ -173,12 +213,21 @@ def note_failure(gateway: Gateway, error: GatewayError, *, now: datetime) -> Non
     failures = row.values_list("failures_in_row", flat=True).first() or 0
     if failures >= FAILURES_BEFORE_PAUSE:
         pause_s = min(LONGEST_PAUSE_S, PAUSE_S * 2 ** min(failures - FAILURES_BEFORE_PAUSE, 10))
-        row.update(**opened(now), breaker_until=now + timedelta(seconds=pause_s))
+        suspend(gateway.pk, until=now + timedelta(seconds=pause_s), now=now)
 
 
-def opened(now: datetime) -> dict[str, Any]:
-    """The columns of a breaker that opens at ``now``, or stays open since it did."""
-    return {"breaker": OPEN, "breaker_since": Case(When(breaker=OPEN, then=F("breaker_since")), default=now)}
+def suspend(gateway_id: int, *, until: datetime, now: datetime, **told: Any) -> None:
+    """Open the breaker, or keep it open; whoever opens it rings ``gateway_suspended``, once."""
+    row = Gateway.objects.filter(pk=gateway_id)
+    row.update(**told, breaker_until=until)
+    if row.filter(breaker=CLOSED).update(breaker=OPEN, breaker_since=now):
+        transaction.on_commit(lambda: gateway_suspended.send_robust(Gateway, gateway_id=gateway_id))
+
+
+def resume(gateway: Gateway) -> bool:
+    """A person says that it may be tried again at once; False when it is not suspended."""
+    closed = {"breaker": CLOSED, "breaker_until": None, "failures_in_row": 0}
+    return Gateway.objects.filter(pk=gateway.pk, breaker=OPEN).update(**closed) == 1
 
 
 def note_reading_error(gateway: Gateway, error: GatewayError, *, what: str, now: datetime) -> None:

@@ -6,7 +6,7 @@ believed when the gateway belongs to a platform: a client cannot speak for anoth
 
 import hashlib
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import DatabaseError, IntegrityError, transaction
@@ -25,6 +25,7 @@ from sms.states import INBOUND, InboundState
 logger = logging.getLogger(__name__)
 SWEEP = 200
 MAX_BODY, MAX_SENDER = 1600, 32
+REF_AGE = timedelta(hours=72)  # as in ``reports``
 
 
 def receive(
@@ -32,30 +33,85 @@ def receive(
 ) -> tuple[InboundSms, bool]:
     """Write down one SMS and match it; (row, whether it is new). The row is committed before the match.
 
-    The same SMS handed over twice is one row: by the gateway's ref, else by sender, time and text.
+    The same SMS handed over twice is one row: by the gateway's ref and its text, else by sender, time and
+    text. Handed over again under a new ref (same sender, time and text), it is kept beside the first, set
+    aside, and answers nothing. A ref that comes back with another text, or days later, is another SMS.
     One without ref and time cannot be told from another; ``batch`` names it within a repeated read.
     """
-    body, sender = storable(text.body)[:MAX_BODY], storable(text.sender).strip()[:MAX_SENDER]
     row = InboundSms(
-        gateway=gateway, platform=gateway.platform, sender=sender, body=body, sent_at=text.sent_at, received_at=now,
-        dedupe_key=_dedupe_key(gateway, text, batch), state=InboundState.RECEIVED, state_changed_at=now,
+        gateway=gateway, platform=gateway.platform, sender=storable(text.sender).strip()[:MAX_SENDER],
+        body=storable(text.body)[:MAX_BODY], sent_at=text.sent_at, received_at=now,
+        dedupe_key=_dedupe_key(gateway, text, batch), text_key=_text_key(gateway, text),
+        state=InboundState.RECEIVED, state_changed_at=now,
     )  # fmt: skip
+    if _insert(row):
+        return _match_safely(row, now=now), True
+    first = InboundSms.objects.filter(dedupe_key=row.dedupe_key).first()
+    if first is not None and not _is_ref_reused(first, text):
+        return _original(row.text_key) or first, False
+    if first is not None:
+        row.dedupe_key = _digest(gateway, "ref again", text.ref, *_content(text))
+        if _insert(row):
+            return _match_safely(row, now=now), True
+    return _repeated(row, now=now), False
+
+
+def _insert(row: InboundSms) -> bool:
     try:
         with transaction.atomic():
             row.save(force_insert=True)
     except IntegrityError:
-        return InboundSms.objects.get(dedupe_key=row.dedupe_key), False
-    return _match_safely(row, now=now), True
+        return False
+    return True
+
+
+def _is_ref_reused(first: InboundSms, text: InboundText) -> bool:
+    """Gateways count from one again: the same ref days apart is not the same SMS."""
+    if not text.ref or text.sent_at is None or first.sent_at is None:
+        return False
+    return abs(text.sent_at - first.sent_at) > REF_AGE
+
+
+def _repeated(row: InboundSms, *, now: datetime) -> InboundSms:
+    """Keep what is the same SMS under a new name, so that nothing that was acknowledged is lost; its first row."""
+    text_key, row.text_key = row.text_key, None
+    row.state, row.reason = InboundState.IGNORED, "repeated"
+    if _insert(row):
+        audit.record(
+            actor=audit.SYSTEM,
+            verb="sms.repeated",
+            target=row,
+            platform=row.platform,
+            reason="repeated",
+            at=now,
+        )
+    return _original(text_key) or InboundSms.objects.get(dedupe_key=row.dedupe_key)
+
+
+def _original(text_key: str | None) -> InboundSms | None:
+    return InboundSms.objects.filter(text_key=text_key).first() if text_key else None
 
 
 def _dedupe_key(gateway: Gateway, text: InboundText, batch: str) -> str:
     if text.ref:
-        parts = ["ref", text.ref]
-    elif text.sent_at is not None:
-        parts = ["text", text.sender, text.sent_at.isoformat(), text.body]
-    else:
-        parts = ["batch", batch, text.sender, text.body]
-    return hashlib.sha256("\x1f".join([str(gateway.pk), *parts]).encode(errors="surrogatepass")).hexdigest()
+        return _digest(gateway, "ref", text.ref, text.sender, text.body)
+    if text.sent_at is not None:
+        return _digest(gateway, "text", *_content(text))
+    return _digest(gateway, "batch", batch, text.sender, text.body)
+
+
+def _text_key(gateway: Gateway, text: InboundText) -> str | None:
+    """What an SMS is whatever the gateway calls it; None when nobody knows when it was sent."""
+    return _digest(gateway, "text", *_content(text)) if text.sent_at is not None else None
+
+
+def _content(text: InboundText) -> tuple[str, str, str]:
+    return text.sender, text.sent_at.isoformat() if text.sent_at else "", text.body
+
+
+def _digest(gateway: Gateway, *parts: str) -> str:
+    told = "\x1f".join([str(gateway.pk), *parts])
+    return hashlib.sha256(told.encode(errors="surrogatepass")).hexdigest()
 
 
 def storable(text: str) -> str:

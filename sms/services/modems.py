@@ -15,7 +15,7 @@ from sms import pdu
 from sms.models import Gateway, InboundPart, InboundSms, ModemStatus, SentPart
 from sms.ports import InboundText
 from sms.report_matching import Candidate, match
-from sms.services.gateways import opened
+from sms.services.gateways import suspend as suspend_gateway
 from sms.services.inbound import receive, storable
 from sms.services.reports import REF_AGE, Applied, apply_delivery_report
 
@@ -68,8 +68,8 @@ def note_reset(gateway: Gateway) -> None:
 
 def suspend(gateway: Gateway, reason: str, *, now: datetime) -> None:
     """Let messages go elsewhere, or wait, while the modem cannot send."""
-    Gateway.objects.filter(pk=gateway.pk).update(
-        **opened(now), breaker_until=now + SUSPENDED_FOR, last_error=f"{TROUBLE}{reason}"[:300],
+    suspend_gateway(
+        gateway.pk, until=now + SUSPENDED_FOR, now=now, last_error=f"{TROUBLE}{reason}"[:300],
         last_error_at=now,
     )  # fmt: skip
 

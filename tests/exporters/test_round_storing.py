@@ -1,6 +1,7 @@
 """A round in the tables: what is seen is kept, what nobody could say is UNKNOWN, never offline."""
 
 import gzip
+import random
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -14,8 +15,16 @@ from exporters.models import Exporter, ExporterTarget, FoundDevice, PollRound, S
 from exporters.ports import Observation, RoundResult, Status, Target
 from exporters.rounds import failed_round
 from exporters.selectors import served
-from exporters.services import add_targets, claim_due, correct_target, poll_now, remove_targets, store_round
-from exporters.services.rounds import KEEP_ROUNDS
+from exporters.services import (
+    add_targets,
+    claim_due,
+    correct_target,
+    poll_now,
+    remove_targets,
+    rounds,
+    store_round,
+)
+from exporters.services.rounds import KEEP_ROUNDS, refresh_snapshot
 from exporters.serving import exposition_of
 from exporters.signals import round_finished
 from tests.factories import make_device, make_exporter, make_target
@@ -528,3 +537,60 @@ def test_the_old_names_are_there_for_who_wants_them(north):
     assert text.count("json_exporter_device_status{") == 2  # unknown is absent here too
     assert "# TYPE json_exporter_device_status gauge\n" in text
     assert "json_exporter_device_status" not in body_of(exporter, now=START + timedelta(hours=1))
+
+
+# --- lines that are kept between rounds ------------------------------------------------------------------
+
+
+def fresh_body(exporter):
+    """The body as a process renders it that knows nothing of earlier rounds."""
+    refresh_snapshot(exporter)
+    return body_of(exporter, now=START + timedelta(seconds=2))
+
+
+def test_kept_lines_say_what_fresh_ones_say(north, django_capture_on_commit_callbacks):
+    """Twenty rounds of changes of every kind; after each the body is that of a process without memory."""
+    chance = random.Random(6)
+    exporter = make_fleet(north, 12, kind="addreality", secret="t", interval_s=86400)
+    for number in range(20):
+        if number % 6 == 5:
+            remove_targets(exporter=exporter, external_ids=[chance.choice(ids_of(exporter))])
+        if number % 5 == 4:
+            device = chance.choice(Device.objects.filter(targets__exporter=exporter))
+            Device.objects.filter(pk=device.pk).update(name=f"Зал {number}")
+        seen = [
+            Observation(
+                key,
+                Status(word),
+                {"player_status": chance.randrange(2), "time_zone": f"z{chance.randrange(3)}"},
+            )
+            if (word := chance.choice(["online", "offline", "unknown"])) != "unknown"
+            else Observation(key, Status.UNKNOWN, reason=Reason.TIMEOUT)
+            for key in ids_of(exporter)
+        ]
+        with django_capture_on_commit_callbacks(execute=True):
+            store(exporter, answer(exporter, *seen), at=START + timedelta(microseconds=number))
+
+        kept = body_of(exporter)
+
+        if number % 3 == 0:
+            assert fresh_body(exporter) == kept  # and the version is another one now: the lines are dropped
+        assert kept.count("addreality_device_info{") == len(ids_of(exporter))
+
+
+def test_only_what_changed_is_rendered_again(north, django_capture_on_commit_callbacks, monkeypatch):
+    exporter = make_fleet(north, 5)
+    rendered = []
+    original = rounds.render_each
+
+    def counting(shape, rows, **where):
+        listed = list(rows)
+        rendered.append(len(listed))
+        return original(shape, listed, **where)
+
+    monkeypatch.setattr(rounds, "render_each", counting)
+    for number, words in enumerate((["online"] * 5, ["online"] * 5, ["offline", *["online"] * 4])):
+        with django_capture_on_commit_callbacks(execute=True):
+            store(exporter, answer(exporter, *words), at=START + timedelta(seconds=number))
+
+    assert rendered == [5, 0, 1]

@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import json
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
@@ -356,10 +357,92 @@ def test_who_asks_for_gzip(header, wanted):
     assert accepts_gzip(header) is wanted
 
 
-def test_nothing_may_be_kept_on_the_way(north):
+def test_what_is_kept_on_the_way_is_asked_about_each_time(north):
     exporter = poll(north)
 
-    assert get(f"/exporters/{exporter.pk}/metrics", make_token(north))["Cache-Control"] == "no-store"
+    assert get(f"/exporters/{exporter.pk}/metrics", make_token(north))["Cache-Control"] == "no-cache"
+
+
+@pytest.mark.parametrize("form", ["{}", '"other", {}', "*", "W/{}"])
+def test_who_has_this_version_gets_no_body(north, form):
+    exporter, token = poll(north), make_token(north)
+    path = f"/exporters/{exporter.pk}/metrics"
+    etag = get(path, token)["ETag"]
+
+    answer = get(path, token, **{"If-None-Match": form.format(etag).replace("W/W/", "W/")})
+
+    assert (answer.status_code, answer.content) == (304, b"")
+    assert answer["ETag"] == etag
+
+
+def test_another_round_another_format_and_age_are_another_version(north):
+    exporter, token = poll(north), make_token(north)
+    path = f"/platforms/{north.pk}/metrics"
+    first = get(path, token)["ETag"]
+    other = [
+        get(path, token, Accept="application/openmetrics-text")["ETag"],
+        get(path, token, **{"Accept-Encoding": "gzip"})["ETag"],
+    ]
+    Snapshot.objects.filter(exporter=exporter).update(
+        version="x" * 32, taken_at=utcnow() - timedelta(hours=1)
+    )
+    stale = get(path, token, **{"If-None-Match": first})
+
+    assert stale.status_code == 200
+    assert len({first, stale["ETag"], *other}) == 4
+
+
+@pytest.mark.parametrize("name", ["rules.yml", "dashboard.json"])
+def test_files_of_a_platform_are_its_own(north, south, name):
+    token = make_token(north)
+
+    own, foreign = (get(f"/platforms/{platform.pk}/{name}", token) for platform in (north, south))
+
+    assert (own.status_code, foreign.status_code) == (200, 404)
+    assert f'platform_id=\\"{north.pk}\\"' in own.content.decode()
+    assert get(f"/platforms/{north.pk}/{name}").status_code == 401
+
+
+def test_promtool_takes_the_rules(north, run_promtool, tmp_path):
+    rules = tmp_path / "rules.yml"
+    rules.write_bytes(get(f"/platforms/{north.pk}/rules.yml", make_token(north)).content)
+
+    said = run_promtool("check", "rules", str(rules))
+
+    assert "7 rules found" in said
+
+
+def test_the_rules_fire_for_what_is_stated_and_not_for_silence(north, run_promtool, tmp_path):
+    """promtool's own test of the rules: a CMS that fails takes its devices' alerts away, it does not raise any."""
+    (tmp_path / "rules.yml").write_bytes(get(f"/platforms/{north.pk}/rules.yml", make_token(north)).content)
+    own = f'platform_id="{north.pk}",exporter_id="1"'
+    series = [
+        {"series": f"remosa_exporter_up{{{own}}}", "values": "1x20 0x20"},
+        {"series": f'remosa_exporter_cubic_device_status{{{own},mac="a"}}', "values": "0x20 _x20"},
+        *(
+            {"series": f'remosa_exporter_cubic_device_status{{{own},mac="{mac}"}}', "values": "1x20 _x20"}
+            for mac in "bcdefg"
+        ),
+    ]
+
+    def down(moment, *macs):
+        labels = {"severity": "warning", "platform_id": str(north.pk), "exporter_id": "1"}
+        summary = {"summary": f"Device {macs[0]} has no connection to its CMS"} if macs else {}
+        summary |= {"description": "The CMS has said so for ten minutes."} if macs else {}
+        found = [{"exp_labels": labels | {"mac": mac}, "exp_annotations": summary} for mac in macs]
+        return {"eval_time": moment, "alertname": "RemosaDeviceDown", "exp_alerts": found}
+
+    tests = [
+        {
+            "interval": "1m",
+            "input_series": series,
+            "alert_rule_test": [down("5m"), down("15m", "a"), down("35m")],
+        }
+    ]
+    case = {"rule_files": ["rules.yml"], "evaluation_interval": "1m", "tests": tests}
+    (tmp_path / "case.yml").write_text(json.dumps(case))
+
+    assert "SUCCESS" in run_promtool("test", "rules", str(tmp_path / "case.yml"))
 
 
 # --- what ---------------------------------------------------------------------------------------------

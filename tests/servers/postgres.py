@@ -11,8 +11,9 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -30,10 +31,13 @@ START_TRIES = 3  # another program may take the port before the server does
 class PostgresServer:
     """One running cluster. ``url`` names its database ``remosa``, owned by a superuser of that name."""
 
-    def __init__(self, *, directory: Path, port: int, password: str, child: process.Child) -> None:
+    def __init__(
+        self, *, directory: Path, port: int, password: str, launch: Callable[[], process.Child]
+    ) -> None:
         self.directory = directory
         self.port = port
-        self.child = child
+        self.launch = launch
+        self.child = launch()
         self.url = f"postgres://{ROLE}:{password}@127.0.0.1:{port}/{ROLE}"
         self.admin_url = f"postgres://{ROLE}:{password}@127.0.0.1:{port}/postgres"
 
@@ -46,6 +50,19 @@ class PostgresServer:
                 return True
         except psycopg.OperationalError:
             return False
+
+    def interrupt(self) -> None:
+        """End the server as a restart of its machine does; ``resume`` brings it back with all its data."""
+        self.child.stop(signum=signal.SIGINT, grace_s=30)
+
+    def crash(self) -> None:
+        """Stop at once, without a word to anybody: what was not committed is gone. ``resume`` recovers."""
+        self.child.stop(signum=signal.SIGQUIT, grace_s=30)
+
+    def resume(self) -> None:
+        """Start it again on the same port."""
+        self.child = self.launch()
+        process.wait_until(self.is_ready, deadline_s=60, what="PostgreSQL")
 
     def stop(self) -> None:
         """End the server (fast shutdown) and remove the cluster."""
@@ -130,18 +147,19 @@ def _launch(postgres: Path, directory: Path, *, password: str, user: str | None)
     for try_number in range(1, START_TRIES + 1):
         port = free_port()
         place = ["-D", directory / "data", "-p", str(port), "-k", directory]
-        child = process.start(
+        launch = partial(
+            process.start,
             [postgres, *place, "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200"],
             log=directory / "log",
             cwd=directory,
             user=user,
             dies_with_us=signal.SIGINT,
         )
-        server = PostgresServer(directory=directory, port=port, password=password, child=child)
+        server = PostgresServer(directory=directory, port=port, password=password, launch=launch)
         try:
             process.wait_until(server.is_ready, deadline_s=60, what="PostgreSQL")
         except BaseException as exc:
-            child.stop(signum=signal.SIGINT)
+            server.child.stop(signum=signal.SIGINT)
             if try_number == START_TRIES or not isinstance(exc, RuntimeError):
                 raise
         else:

@@ -68,6 +68,7 @@ def unknown() -> GatewayError:
 
 
 def make_fake(platform: Platform | None = None, **fields: Any) -> Gateway:
+    fields.setdefault("rate_per_minute", 6000)
     return make_gateway(platform, kind="fake", price="2.50", **fields)
 
 

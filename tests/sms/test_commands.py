@@ -1,18 +1,38 @@
 """``manage.py sms`` and ``manage.py outbox --once`` as a person uses them."""
 
+import json
+from datetime import timedelta
 from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
 
 from remosa.lib.clock import utcnow
-from sms.models import InboundSms, SmsMessage
+from sms.models import Gateway, InboundSms, ModemStatus, SmsMessage
 from sms.ports import InboundText
 from sms.states import SmsState
 from tests.factories import make_gateway
 from tests.sms.fakes import make_fake, make_notice, not_sent, rejected, unknown
 
 NUMBER = "+79161234567"
+DELIVER = "07919761989901F0040B919761214365F70000527070214365210423D86D04"  # "#07#" from +79161234567
+REPORT = "07919761989901F006050B919761214365F7527070214365215270702143852100"
+
+
+@pytest.fixture(autouse=True)
+def _number_may_be_tried(settings):
+    settings.SMS_SHELL_NUMBERS = ["8 916 123-45-67"]
+
+
+def told(*words, code: int = 0):
+    """The JSON that a deed says, and that it ended with ``code``."""
+    out, ended = StringIO(), 0
+    try:
+        call_command("sms", *words, "--json", stdout=out)
+    except SystemExit as left:
+        ended = left.code
+    assert ended == code
+    return json.loads(out.getvalue())
 
 
 def run(*words) -> str:
@@ -37,8 +57,18 @@ def test_send_needs_yes_outside_development(north, gateway, fake):
     assert fake.sent == []
 
 
-def test_send_needs_no_yes_in_development(north, gateway, fake, settings):
-    settings.DEBUG = True
+def test_send_reaches_only_permitted_numbers_outside_development(north, gateway, fake, settings):
+    with pytest.raises(CommandError, match="SMS_SHELL_NUMBERS"):
+        run("send", "+79161234568", "x", "--yes")
+    settings.SMS_SHELL_NUMBERS = []
+    with pytest.raises(CommandError, match="SMS_SHELL_NUMBERS"):
+        run("send", NUMBER, "x", "--yes")
+
+    assert (fake.sent, SmsMessage.objects.count()) == ([], 0)
+
+
+def test_send_needs_no_yes_and_no_list_in_development(north, gateway, fake, settings):
+    settings.DEBUG, settings.SMS_SHELL_NUMBERS = True, []
 
     assert "sent" in run("send", NUMBER, "x")
 
@@ -113,6 +143,61 @@ def test_gateways_are_listed_with_their_state(north, fake):
 
     assert "modem\tnorth\tclosed" in said
     assert "spare\tshared\tdisabled" in said
+
+
+def test_send_tells_machines_what_became_of_it(north, gateway, fake):
+    fake.script = [None, unknown(), rejected()]
+
+    sent = told("send", NUMBER, "x", "--yes")
+    lost = told("send", NUMBER, "x", "--yes", code=3)
+    refused = told("send", NUMBER, "x", "--yes", code=1)
+
+    message = SmsMessage.objects.get(pk=sent["id"])
+    assert (sent["state"], sent["gateway"], sent["its_id"]) == ("sent", gateway.pk, message.gateway_ref)
+    assert NUMBER not in str(sent)
+    assert (lost["state"], refused["state"], refused["reason"]) == ("unknown", "failed", "http_400")
+
+
+def test_inbox_tells_machines_what_came_and_what_was_not_read(gateway, fake):
+    fake.texts = [InboundText("", NUMBER, "OUT1 ON", utcnow())]
+    came = told("inbox")
+    fake.script = [not_sent()]
+    failed = told("inbox", code=1)
+
+    assert came["read"] == [{"gateway": gateway.pk, "name": gateway.name, "new": 1, "error": ""}]
+    assert [(sms["text"], sms["state"]) for sms in came["came"]] == [("OUT1 ON", "unmatched")]
+    assert failed["read"][0]["error"] == "inbox: refused"
+
+
+def test_gateways_that_are_suspended_are_told_by_the_code(north, gateway):
+    well = told("gateways")
+    Gateway.objects.update(breaker=Gateway.Breaker.OPEN, last_error="http_401")
+    ill = told("gateways", code=1)
+
+    assert [row["state"] for row in well + ill] == ["closed", "open"]
+    assert (ill[0]["last_error"], ill[0]["platform"]) == ("http_401", north.pk)
+
+
+def test_modems_that_are_not_ready_are_told_by_the_code(north):
+    modem = make_gateway(north, kind="modem", name="attic", config={"port": "/dev/ttyUSB0"})
+    ModemStatus.objects.create(gateway=modem, state="ready", seen_at=utcnow(), signal_dbm=-71)
+    well = told("modem")
+    ModemStatus.objects.update(state="no_sim")
+    ill = told("modem", code=1)
+
+    assert [(row["name"], row["state"], row["signal_dbm"]) for row in well + ill] == [
+        ("attic", "ready", -71), ("attic", "no_sim", -71),
+    ]  # fmt: skip
+    assert timedelta(0) <= utcnow() - ModemStatus.objects.get().seen_at < timedelta(minutes=1)
+
+
+def test_decode_says_what_a_pdu_means(db):
+    text, report = told("decode", DELIVER), told("decode", REPORT)
+
+    assert (text["type"], text["sender"], text["text"]) == ("Deliver", NUMBER, "#07#")
+    assert (report["type"], report["to"], report["class"]) == ("StatusReport", NUMBER, "delivered")
+    with pytest.raises(CommandError, match="no PDU"):
+        run("decode", "zz")
 
 
 def test_outbox_once_drains_and_ends(north, gateway, fake):

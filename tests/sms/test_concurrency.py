@@ -44,7 +44,7 @@ def at_once(work, *, threads: int = THREADS) -> list:
 @pytest.fixture
 def platform(fake):
     row = make_platform("crowded", sms_people_share_ratio=0.0)
-    make_fake(row, rate_per_minute=1000)
+    make_fake(row, rate_per_minute=10_000)
     return row
 
 
@@ -68,7 +68,7 @@ def test_pool_of_one_pump_sends_each_message_once(platform, fake):
 
 
 def test_rate_is_exact(platform, fake):
-    Gateway.objects.update(rate_per_minute=7)
+    Gateway.objects.update(rate_per_minute=42)
     message, now = make_notice(platform), utcnow()
 
     granted = at_once(lambda _number: sum(reserve_slot(message, now=now) is not None for _ in range(10)))

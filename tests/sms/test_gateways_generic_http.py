@@ -238,3 +238,79 @@ def test_incomplete_sms_names_what_is_missing(told):
 
 def test_configuration_survives_json():
     assert GenericHttpGateway.check(json.loads(json.dumps({"url": "https://x.example/", **JSON}))) == {}
+
+
+# --- rules for answers ------------------------------------------------------------------------------------
+RULES = [
+    {"path": "error_code", "equals": [6, "8"], "means": "refused"},
+    {"path": "error_code", "equals": 2, "means": "wrong_key"},
+    {"path": "error_code", "equals": 9, "means": "not_queued"},
+    {"path": "errors[?fatal]", "means": "refused"},
+    {"status": [500, 503], "text": "^(?:busy|queue full)", "means": "not_queued"},
+    {"status": 200, "text": "maybe", "means": "unknown"},
+    {"status": 208, "means": "accepted"},
+]
+
+
+@pytest.mark.parametrize(
+    ("mode", "answer", "outcome", "reason"),
+    [
+        ("ok", b'{"error_code": 6}', "rejected", "rule_1_refused"),
+        ("ok", b'{"error_code": "8"}', "rejected", "rule_1_refused"),
+        ("ok", b'{"error_code": 2}', "rejected", "rule_2_wrong_key"),
+        ("ok", b'{"error_code": 9}', "not_sent", "rule_3_not_queued"),
+        ("ok", b'{"errors": [{"fatal": false}, {"fatal": true}]}', "rejected", "rule_4_refused"),
+        ("503", b"busy, later", "not_sent", "rule_5_not_queued"),
+        ("503", b"we are busy", "unknown", "http_503"),
+        ("ok", b'{"id": "1", "note": "maybe"}', "unknown", "rule_6_unknown"),
+        ("400", b"bad number", "rejected", "http_400"),
+        ("ok", b'{"error_code": true}', "unknown", "no_id"),
+    ],
+)
+def test_first_rule_that_fits_decides_and_statuses_after_them(mode, answer, outcome, reason):
+    error, server = send(mode=mode, answer=answer, rules=RULES)
+
+    assert (error.outcome, error.reason) == (outcome, reason)
+    assert error.breaks is (reason == "rule_2_wrong_key")
+    assert len(server.seen) == 1
+
+
+def test_acceptance_by_a_rule_must_carry_the_id_all_the_same():
+    with GatewayServer("ok", answer=b'{"id": "a-1"}', status=208) as server:
+        accepted = open_at(server.url, rules=RULES).send(TO, "text", client_ref=REF, deadline_s=3)
+    with GatewayServer("ok", answer=b"{}", status=208) as server, pytest.raises(GatewayError) as caught:
+        open_at(server.url, rules=RULES).send(TO, "text", client_ref=REF, deadline_s=3)
+
+    assert (accepted.ref, caught.value.outcome, caught.value.reason) == ("a-1", "unknown", "no_id")
+
+
+@pytest.mark.parametrize("answer", [b"<html>", b"", b"[]", b"null", b"7", b"[" * 60_000])
+def test_rules_by_path_do_not_fit_what_is_no_json(answer):
+    error, _server = send(answer=answer, rules=[{"path": "length(@)", "means": "refused"}], id_path="id")
+
+    assert error.outcome == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("rules", "says"),
+    [
+        ({"status": 200}, "list"), ([1], "list"), ([{"status": 200}], "means"), ([{"means": "refused"}], "status"),
+        ([{"status": 200, "means": "sent"}], "accepted"), ([{"status": "200", "means": "refused"}], "429"),
+        ([{"status": True, "means": "refused"}], "429"), ([{"path": "a[", "means": "refused"}], "JMESPath"),
+        ([{"path": 7, "means": "refused"}], "path"), ([{"text": "(", "means": "refused"}], "expression"),
+        ([{"text": "(a)", "means": "refused"}], "brackets"), ([{"equals": 1, "status": 5, "means": "refused"}], "path"),
+        ([{"text": "(?:a+)+$", "means": "refused"}], "ways"), ([{"text": "a", "mean": "x"}], "mean"),
+        ([{"status": 200, "means": "refused"}] * 31, "30"),
+    ],
+)  # fmt: skip
+def test_rules_that_cannot_work_are_named(rules, says):
+    found = GenericHttpGateway.check({"url": "https://gateway.example/{to}/{text}", "rules": rules})
+
+    assert says in found["rules"]
+
+
+def test_good_rules_and_old_paths_pass():
+    config = {"url": "https://gateway.example/{to}/{text}", "rules": RULES, "id_path": "data.0.id"}
+
+    assert GenericHttpGateway.check(config) == {}
+    assert "JMESPath" in GenericHttpGateway.check({**config, "id_path": "data..id"})["id_path"]

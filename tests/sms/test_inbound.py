@@ -1,5 +1,6 @@
 """Incoming SMS: written down, once, then matched; evidence, never an order."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -70,19 +71,48 @@ def test_same_sms_twice_is_one_row_and_one_move(command, socket, gateway):
 
 @pytest.mark.parametrize(
     "other",
-    [{"sent_at": SENT_AT + timedelta(seconds=1)}, {"body": "OUT1 ON"}, {"ref": "17"}],
+    [{"sent_at": SENT_AT + timedelta(seconds=1)}, {"body": "OUT1 ON"}, {"sent_at": None, "ref": "17"}],
 )
-def test_another_time_text_or_ref_is_another_sms(north, gateway, other):
+def test_another_time_or_text_is_another_sms(north, gateway, other):
     receive(gateway=gateway, text=text_of("+79160000000"), now=NOW)
 
     assert receive(gateway=gateway, text=text_of("+79160000000", **other), now=NOW)[1]
 
 
-def test_gateways_ref_alone_tells_twins_apart(gateway):
-    receive(gateway=gateway, text=text_of("+79160000000", ref="1"), now=NOW)
+def test_gateway_that_repeats_with_new_ids_moves_nothing_twice(command, socket, gateway):
+    first, _created = receive(gateway=gateway, text=text_of(socket.msisdn, ref="1"), now=NOW)
 
-    assert not receive(gateway=gateway, text=text_of("+79160000000", ref="1", body="other"), now=NOW)[1]
-    assert receive(gateway=gateway, text=text_of("+79160000000", ref="2"), now=NOW)[1]
+    for ref in ("2", "3", "3", ""):
+        again, created = receive(gateway=gateway, text=text_of(socket.msisdn, ref=ref), now=NOW)
+        assert (created, again.pk) == (False, first.pk)
+    assert command.events.filter(to_state=CommandState.REPLIED).count() == 1
+    kept = InboundSms.objects.exclude(pk=first.pk)  # acknowledged to the gateway: so none is dropped
+    assert {(row.state, row.reason, row.command) for row in kept} == {(I.IGNORED, "repeated", None)}
+    assert kept.count() == 3
+
+
+def test_repeat_under_a_new_id_says_nothing_about_the_next_command(command, socket, gateway, pump, north):
+    receive(gateway=gateway, text=text_of(socket.msisdn, ref="1"), now=NOW)
+    following = make_command(north, device=socket, now=NOW + timedelta(hours=1))
+    pump.now = lambda: NOW + timedelta(hours=1)
+    pump.drain()
+
+    receive(gateway=gateway, text=text_of(socket.msisdn, ref="9"), now=NOW + timedelta(hours=1, seconds=5))
+
+    assert fresh(following).state == CommandState.SENT
+
+
+def test_ids_that_are_counted_anew_lose_no_sms(gateway):
+    plain = text_of("+79160000000", ref="1")
+    assert receive(gateway=gateway, text=plain, now=NOW)[1]
+
+    assert not receive(gateway=gateway, text=plain, now=NOW)[1]
+    assert receive(gateway=gateway, text=replace(plain, body="OUT2 ON"), now=NOW)[1]
+    later = replace(plain, sent_at=SENT_AT + timedelta(days=4))
+    assert receive(gateway=gateway, text=later, now=NOW + timedelta(days=4))[1]
+    assert not receive(gateway=gateway, text=later, now=NOW + timedelta(days=4))[1]
+    retried = replace(plain, sent_at=SENT_AT + timedelta(seconds=10))  # its clock tells when it pushed
+    assert not receive(gateway=gateway, text=retried, now=NOW + timedelta(seconds=10))[1]
 
 
 def test_same_text_at_two_gateways_is_two_sms(north, gateway):

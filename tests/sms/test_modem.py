@@ -507,7 +507,7 @@ def test_message_lost_on_the_wire_is_unknown_and_stays_so(north, row, pump, cloc
 
 
 def test_rate_of_the_modem_is_kept(north, row, pump, clock):
-    Gateway.objects.update(rate_per_minute=2)
+    Gateway.objects.update(rate_per_minute=12)
     for _ in range(4):
         make_notice(north)
     script = Script()

@@ -220,7 +220,7 @@ def test_message_taken_back_after_the_claim_is_not_sent(north, gateway, fake, cl
     Pump("test", now=clock.now, monotonic=clock.monotonic, checkpoint=taken_back).drain()
 
     assert (fresh(message).state, fake.sent) == (S.CANCELLED, [])
-    assert Gateway.objects.get().rate_used == 0  # its place of the rate is free again
+    assert Gateway.objects.get().slot_at is None  # its place of the rate is free again
 
 
 # --- leases -----------------------------------------------------------------------------------------

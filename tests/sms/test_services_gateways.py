@@ -6,7 +6,7 @@ import pytest
 
 from sms.models import Gateway, SmsMessage
 from sms.services import choose_gateway
-from sms.services.gateways import reserve_slot
+from sms.services.gateways import pace, reserve_slot
 from sms.states import SmsState
 from tests.factories import NOW
 from tests.sms.fakes import make_command, make_fake, make_notice, not_sent, rejected, unknown
@@ -63,18 +63,53 @@ def test_message_without_a_gateway_expires_with_its_reason(north, fake, pump, cl
     assert (fresh(message).state, message.reason) == (S.EXPIRED, "expired: no_gateway")
 
 
-def test_rate_is_kept_within_the_minute_and_goes_on_in_the_next(north, fake, pump, clock):
-    make_fake(north, rate_per_minute=2)
-    for _ in range(5):
-        make_notice(north)
+def test_rate_is_kept_and_messages_leave_one_after_the_other(north, fake, pump, clock):
+    make_fake(north, rate_per_minute=3)
+    messages = [make_notice(north) for _ in range(4)]
 
     sent = []
-    for _ in range(3):
+    for _ in range(5):
         pump.drain()
         sent.append(len(fake.sent))
-        clock.passes(MINUTE)
+        clock.passes(timedelta(seconds=20))
 
-    assert sent == [2, 4, 5]
+    assert sent == [1, 2, 3, 4, 4]
+    assert [body for _gateway, _to, body in fake.sent] == [message.body for message in messages]
+
+
+@pytest.mark.parametrize("rate", [1, 2, 6, 9, 10, 60, 61, 1000])
+def test_no_minute_sees_more_than_the_rate(rate):
+    every, burst = pace(rate)
+
+    at_once = [timedelta(0)] * burst
+    taken = at_once + [every * (number + 1) for number in range(3 * rate)]  # as soon as each place opens
+
+    assert all(sum(begin <= at < begin + MINUTE for at in taken) <= rate for begin in taken)
+    assert len([at for at in taken if at < MINUTE]) == rate  # and all of it can be used
+
+
+def test_a_few_may_leave_at_once_after_a_pause(north, fake, pump):
+    make_fake(north, rate_per_minute=60)
+    for _ in range(12):
+        make_notice(north)
+
+    pump.drain()
+
+    assert len(fake.sent) == 10
+
+
+def test_limit_of_a_day_holds_until_midnight(north, fake, pump, clock):
+    make_fake(north, rate_per_day=2)
+    first = [make_notice(north, expires_at=NOW + timedelta(days=2)) for _ in range(3)]
+
+    pump.drain()
+    assert (len(fake.sent), fresh(first[2]).reason) == (2, "day_limit")
+    clock.passes(timedelta(hours=11))
+    pump.drain()
+    assert len(fake.sent) == 2
+    clock.passes(timedelta(hours=1))  # midnight UTC
+    pump.drain()
+    assert len(fake.sent) == 3
 
 
 def test_message_over_the_rate_goes_to_the_next_gateway(north, fake, pump):

@@ -1,0 +1,67 @@
+"""Whose message goes next: platforms take turns, whoever has waited longest first. No database, no log.
+
+A platform that floods the outbox waits for itself: while others have something to send, each gets one
+message per round, and no platform holds all senders of a process, should its gateway hang. The memory is
+that of one process, and losing it costs nothing; each process is fair by itself.
+"""
+
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+
+LOOK_EVERY_S = 0.1  # somebody new is noticed after this long
+LOOK_SHARE = 10  # looking takes at most a tenth of the time
+
+
+class Turns:
+    """Safe to share between threads. ``at_once`` is how many messages of one platform may be on their way."""
+
+    def __init__(self, *, monotonic: Callable[[], float], at_once: int | None = None) -> None:
+        self._monotonic, self._at_once = monotonic, at_once
+        self._lock = threading.Lock()
+        self._order: deque[int] = deque()
+        self._looked_until = float("-inf")
+        self._busy: Counter[int] = Counter()
+        self._served: dict[int, float] = {}
+
+    def take(self, find: Callable[[], Iterable[int]], *, look: bool) -> int | None:
+        """The platform whose turn it is; None when there is none. ``find`` names those that have something.
+
+        It is asked when nobody is left in the order, after a while, and when ``look`` says so. Each platform
+        that is taken comes back by ``give_back``, or by ``nothing_of``.
+        """
+        with self._lock:
+            if look or not self._order or self._monotonic() >= self._looked_until:
+                self._look(find)
+            for _place in range(len(self._order)):
+                platform = self._order.popleft()
+                if self._at_once is None or self._busy[platform] < self._at_once:
+                    self._busy[platform] += 1
+                    return platform
+                self._order.append(platform)
+        return None
+
+    def _look(self, find: Callable[[], Iterable[int]]) -> None:
+        began = self._monotonic()
+        waiting = sorted(find(), key=lambda platform: self._served.get(platform, float("-inf")))
+        ended = self._monotonic()
+        self._order = deque(waiting)
+        self._looked_until = ended + max(LOOK_EVERY_S, LOOK_SHARE * (ended - began))
+
+    def goes_on(self, platform: int) -> None:
+        """A message of this platform was taken up; there may be more."""
+        with self._lock:
+            if platform not in self._order:
+                self._order.append(platform)
+
+    def served(self, platform: int) -> None:
+        """A message of this platform is about to leave. One that only had to wait does not count."""
+        with self._lock:
+            self._served[platform] = self._monotonic()
+
+    def give_back(self, platform: int) -> None:
+        """The message of this platform has come as far as it goes, or there was none."""
+        with self._lock:
+            self._busy[platform] -= 1
+            if self._busy[platform] <= 0:
+                del self._busy[platform]

@@ -1,0 +1,123 @@
+"""Prometheus scrapes a large platform for ten rounds while everything changes: no gap, no lie, no target down."""
+
+import random
+from collections import Counter
+
+import pytest
+
+from devices.models import Device
+from exporters.models import ExporterTarget
+from exporters.ports import Observation, RoundResult, Status
+from exporters.services import remove_targets, store_round
+from platforms import tokens
+from remosa.lib.clock import utcnow
+from tests.factories import make_exporter
+
+ROUNDS = 10
+STATUS = "remosa_exporter_cubic_device_status"
+AGE = "remosa_exporter_snapshot_age_seconds"
+INFO = "remosa_exporter_cubic_device_info"
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(3600)]
+
+
+class Fleet:
+    """What the CMS would say of each device: the truth that Prometheus is compared with."""
+
+    def __init__(self, platform, count):
+        self.chance = random.Random(count)
+        self.exporter = make_exporter(platform, interval_s=3600)
+        self.devices = {
+            f"02:00:00:{number >> 16:02x}:{number >> 8 & 255:02x}:{number & 255:02x}": {
+                "name": f"Плеер {number}", "ip": "10.0.0.1", "status": Status.ONLINE,
+            }
+            for number in range(count)
+        }  # fmt: skip
+        rows = Device.objects.bulk_create(
+            [Device(platform=platform, name=mac, mac=mac) for mac in self.devices], batch_size=500
+        )
+        ExporterTarget.objects.bulk_create(
+            [ExporterTarget(exporter=self.exporter, device=row, external_id=row.mac) for row in rows],
+            batch_size=500,
+        )
+
+    def live_a_while(self):
+        """Renames, other addresses, players that come and go, some that nobody can ask about, some removed."""
+        macs = list(self.devices)
+        some = max(1, len(macs) // 100)
+        for mac in self.chance.sample(macs, some):
+            self.devices[mac]["name"] = f'Зал "{self.chance.random()}" \\ №1'
+        for mac in self.chance.sample(macs, some):
+            self.devices[mac]["ip"] = f"10.1.{self.chance.randrange(256)}.{self.chance.randrange(256)}"
+        for mac in self.chance.sample(macs, 3 * some):
+            self.devices[mac]["status"] = self.chance.choice([Status.ONLINE, Status.OFFLINE, Status.UNKNOWN])
+        gone = self.chance.sample(macs, max(1, some // 5))
+        remove_targets(exporter=self.exporter, external_ids=gone)
+        for mac in gone:
+            del self.devices[mac]
+
+    def poll(self, *, outage=False):
+        """One round, stored as a poller stores it."""
+        now = utcnow()
+        seen = tuple(
+            Observation(mac, Status.UNKNOWN, {}, "timeout")
+            if outage or one["status"] is Status.UNKNOWN
+            else Observation(mac, one["status"], {"name": one["name"], "ip": one["ip"]})
+            for mac, one in self.devices.items()
+        )
+        errors = Counter(str(one.reason) for one in seen if one.reason)
+        result = RoundResult(seen, (), errors, not outage, "timeout" if outage else "", not outage, 0.1)
+        store_round(exporter_id=self.exporter.pk, result=result, started_at=now, finished_at=utcnow())
+
+    def truth(self):
+        """{mac: value} of the status series that there must be: no more and no fewer."""
+        words = {Status.ONLINE: "1", Status.OFFLINE: "0"}
+        return {mac: words[one["status"]] for mac, one in self.devices.items() if one["status"] in words}
+
+
+@pytest.mark.parametrize("count", [10_000, pytest.param(100_000, marks=pytest.mark.soak)])
+def test_ten_rounds_under_churn_leave_no_gap_and_no_lie(
+    count, north, live_server, settings, run_prometheus, figure
+):
+    settings.PUBLIC_URL = live_server.url
+    _row, token = tokens.issue(name="prometheus", scopes=["scrape"], by=None, platform=north)
+    fleet = Fleet(north, count)
+    fleet.poll()
+    wait_s = 120 + count // 200
+    job = {
+        "job_name": "remosa", "authorization": {"credentials": token}, "scrape_interval": "4s", "scrape_timeout": "4s",
+        "metrics_path": f"/exporters/{fleet.exporter.pk}/metrics",
+        "static_configs": [{"targets": [live_server.url.removeprefix("http://")]}],
+    }  # fmt: skip
+    if count > 10_000:
+        job |= {"scrape_interval": "10s", "scrape_timeout": "10s"}
+    prometheus = run_prometheus({"scrape_configs": [job]})
+    wrong = 0
+
+    for number in range(ROUNDS):
+        if number:
+            fleet.live_a_while()
+        outage = number == ROUNDS // 2
+        fleet.poll(outage=outage)
+        stored = fleet.exporter.snapshot.__class__.objects.get(exporter=fleet.exporter).taken_at
+        # a scrape that began after the round was stored
+        prometheus.wait_for(f"timestamp({AGE}) - {AGE} >= {stored.timestamp() - 0.5}", deadline_s=wait_s)
+        told = {s["metric"]["mac"]: s["value"][1] for s in prometheus.query(STATUS)}
+        names = Counter(s["metric"]["mac"] for s in prometheus.query(INFO))
+        wrong += told != ({} if outage else fleet.truth())
+        wrong += names != Counter(dict.fromkeys(fleet.devices, 1))  # one name each: the old one is gone
+
+    assert wrong == 0
+    downs = prometheus.query("min_over_time(up[1h])")
+    assert [sample["value"][1] for sample in downs] == ["1"]
+    doubles = prometheus.query(
+        "max_over_time(scrape_samples_scraped[1h]) - max_over_time(scrape_samples_post_metric_relabeling[1h])"
+    )
+    assert [sample["value"][1] for sample in doubles] == ["0"]
+    scrapes, seen = (
+        prometheus.query(f"count_over_time({name}[1h])") for name in ("up", "remosa_exporter_up")
+    )
+    assert scrapes[0]["value"][1] == seen[0]["value"][1]  # each scrape brought the exporter's own series
+    figure(
+        "prometheus under churn", f"{count:,} devices, {ROUNDS} rounds, {wrong} gaps or lies, 0 targets down"
+    )
