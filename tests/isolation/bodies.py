@@ -75,12 +75,13 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
     "AlertSourcesView": {
         "create": {"platform": Ref(Platform), "name": "new", "kind": "grafana", "secret": "zqnewsecretofasource"},
         "update": {"platform": Ref(Platform), "name": "new", "kind": "grafana"},
+        "config": {},
     },
     "CasesView": {"acknowledge": {}, "repair": {}, "cancel": {"reason": "x"}},
     "AuditView": {"export": {}},
     "TokensView": {"create": {"name": "new", "platform": Ref(Platform), "scopes": ["edge"]}},
 }  # fmt: skip
-BODILESS = {"list", "retrieve", "destroy", "targets", "config"}
+BODILESS = {"list", "retrieve", "destroy", "targets"}
 
 
 def body_of(view: str, action: str) -> dict[str, Any] | None:
