@@ -11,7 +11,17 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from automation.models import ActionRun, Case, CaseEvent, CaseStep, GuardRefusal, Job, JobRun, JobState
+from automation.models import (
+    ActionRun,
+    Case,
+    CaseEvent,
+    CaseStep,
+    GuardRefusal,
+    Job,
+    JobRun,
+    JobState,
+    Maintenance,
+)
 from automation.services.cases import acknowledge, cancel_case, repair_now
 from devices.errors import CommandForbidden
 from platforms.access import may
@@ -80,6 +90,32 @@ class JobsView(Reads, Creates, Changes, Deletes, PlatformViewSet):
     def change_row(self, row: Job, values: dict[str, Any]) -> Job:
         by = self.request.user
         return writing.change(row, values, by=by, platform=row.platform, version=models.F("version") + 1)
+
+
+# --- maintenance ---------------------------------------------------------------------------------
+
+
+class MaintenanceSerializer(PlatformSerializer):
+    """A time in which automation leaves a platform, a site or a device alone."""
+
+    class Meta:
+        model = Maintenance
+        fields = ["id", "platform", "site", "device", "reason", "starts_at", "ends_at", "repeats"]
+
+
+class MaintenanceView(Reads, Creates, Changes, Deletes, PlatformViewSet):
+    """Maintenance windows: jobs watch there, and do not act. What repeats does so by the local wall clock."""
+
+    model = Maintenance
+    serializer_class = MaintenanceSerializer
+    related = ("platform", "site", "device")
+    filterset_fields = {
+        "platform": ["exact"], "site": ["exact"], "device": ["exact"], "repeats": ["exact"],
+        "starts_at": ["gte", "lte"], "ends_at": ["gte", "lte"],
+    }  # fmt: skip
+    search_fields = ("reason",)
+    ordering_fields = ("starts_at", "ends_at")
+    ordering = ("-starts_at", "pk")
 
 
 # --- cases ---------------------------------------------------------------------------------------

@@ -110,6 +110,37 @@ def _calm(view: View, observed_at: datetime) -> tuple[View, Edge]:
     return replace(view, phase="ok", since=None, samples=0, last_sample_at=observed_at), edge
 
 
+LATE = timedelta(minutes=3)  # without a beat of the evaluator
+JUMP = timedelta(seconds=30)  # of the wall clock against the machine's own
+LEARN = timedelta(minutes=10)  # after a gap the state is learned before anything is done
+SETTLE = timedelta(hours=1)  # after a jump: as long as the usual pause, which the clock may have skipped
+
+
+@dataclass(frozen=True)
+class Lapse:
+    """REMOSA was late, or its clock jumped: why automation is suspended, and until when."""
+
+    reason: str  # "evaluator_late", "clock_jumped"
+    until: datetime
+
+
+def lapse(
+    *, since: datetime, now: datetime, uptime_before: float | None, uptime_now: float | None
+) -> Lapse | None:
+    """What the time from the last beat (``since``) to this one says of REMOSA itself.
+
+    The machine's own seconds, where both are of one boot, tell a jump of the clock from an absence.
+    """
+    passed = now - since
+    if passed < -JUMP:
+        return Lapse("clock_jumped", now + SETTLE)
+    if uptime_before is not None and uptime_now is not None:
+        truly = timedelta(seconds=uptime_now - uptime_before)
+        if abs(passed - truly) > JUMP:
+            return Lapse("clock_jumped", now + SETTLE)
+    return Lapse("evaluator_late", now + LEARN) if passed > LATE else None
+
+
 @dataclass(frozen=True)
 class Peers:
     """A group that has a common cause: ``bad`` of its ``known`` devices fell within the window."""
@@ -139,3 +170,8 @@ def is_mass(peers: Peers) -> bool:
     if peers.scope in ("site", "outer_ip"):
         return peers.bad >= 2 and peers.bad * 2 >= peers.known
     return peers.bad >= max(3, 0.2 * peers.known)
+
+
+def is_over(peers: Peers) -> bool:
+    """Whether so few are left of those who fell together that each counts for itself: under 10 %."""
+    return peers.bad * 10 < peers.known

@@ -14,8 +14,9 @@ from django.db.models.functions import Coalesce
 
 from automation import alert_evidence
 from automation.engine import is_mass
-from automation.models import Case, Job
+from automation.models import Case, Job, Maintenance
 from automation.peers import SCOPES, WINDOW, groups_of
+from automation.services import health
 from automation.sources import DARKENING, devices_of, max_age_of
 from automation.states import LIVE, STILL_WANTED, Mode
 from devices.models import Command, CommandTemplate, Device, PowerLink
@@ -81,6 +82,37 @@ def kill_switch(candidate: Candidate, now: datetime) -> Refusal | None:
     if switch is None:
         return None
     return Refusal("kill_switch", switch.scope, {"reason": switch.reason}, switch.expires_at)
+
+
+def maintenance(candidate: Candidate, now: datetime) -> Refusal | None:
+    """People work there."""
+    if candidate.by_person:
+        return None
+    device = candidate.device
+    here = Q(site=None, device=None) | Q(device=device)
+    if device.site_id is not None:
+        here |= Q(site=device.site_id, device=None)
+    if candidate.socket is not None:
+        here |= Q(device=candidate.socket)
+    windows = Maintenance.objects.filter(here, platform=device.platform_id, starts_at__lte=now)
+    going_on = windows.filter(Q(ends_at__gt=now) | ~Q(repeats=Maintenance.Repeats.ONCE))
+    found = [
+        (until, window.reason)
+        for window in going_on.select_related("platform", "site", "device__site")
+        if (until := window.open_until(now))
+    ]
+    if not found:
+        return None
+    until, reason = max(found)
+    return Refusal("maintenance", "under_maintenance", {"reason": reason}, until)
+
+
+def own_health(candidate: Candidate, now: datetime) -> Refusal | None:
+    """REMOSA was late or its clock jumped: it does not trust itself for a while."""
+    if candidate.by_person:
+        return None
+    found = health.doubt(now=now)
+    return Refusal("own_health", found.reason, lifts_at=found.until) if found else None
 
 
 def scope(candidate: Candidate, now: datetime) -> Refusal | None:
@@ -265,20 +297,65 @@ def chronic(candidate: Candidate, now: datetime) -> Refusal | None:
     return None
 
 
+@dataclass(frozen=True)
+class Radius:
+    """Within ``window`` at most ``least`` actions, or ``share`` of the devices when that is more."""
+
+    scope: str
+    window: timedelta
+    least: int
+    share: float
+
+
+RADII = (
+    Radius("job", timedelta(hours=1), 3, JOB_SHARE),
+    Radius("site", timedelta(minutes=10), 2, 0.25),
+    Radius("exporter", timedelta(minutes=10), 3, 0.05),
+    Radius("platform", timedelta(minutes=10), 3, 0.1),
+    Radius("everything", timedelta(minutes=10), 50, 0.0),
+)
+
+
 def blast_radius(candidate: Candidate, now: datetime) -> Refusal | None:
-    """One job acts on few devices an hour."""
+    """Few actions at once: of one job, on one site, behind one CMS, on one platform, altogether."""
     if candidate.by_person:
         return None
-    job = candidate.job
+    for radius in RADII:
+        if refusal := _within(radius, candidate, now):
+            return refusal
+    return None
+
+
+def _within(radius: Radius, candidate: Candidate, now: datetime) -> Refusal | None:
     acted = Command.objects.filter(
-        job_id=job.pk, platform=job.platform_id, created_at__gte=now - timedelta(hours=1)
+        source=Command.Source.JOB, power__in=DARKENING, created_at__gt=now - radius.window
     )
     acted = acted.exclude(state__in=["blocked", "cancelled", "expired", "superseded", "failed"])
-    limit = max(3, int(devices_of(job).count() * JOB_SHARE))
-    times = sorted(acted.values_list("created_at", flat=True))
+    mine, device = Device.objects.none(), candidate.device
+    if radius.scope == "job":
+        acted, mine = acted.filter(job_id=candidate.job.pk), devices_of(candidate.job)
+    elif radius.scope == "site":
+        if device.site_id is None:
+            return None
+        mine = Device.objects.filter(site=device.site_id, kind=Device.Kind.PLAYER)
+        acted = acted.filter(target__site=device.site_id)
+    elif radius.scope == "exporter":
+        exporters = ExporterTarget.objects.filter(device=device).values("exporter")
+        mine = Device.objects.filter(
+            pk__in=ExporterTarget.objects.filter(exporter__in=exporters).values("device")
+        )
+        acted = acted.filter(target__in=mine)
+    elif radius.scope == "platform":
+        mine = Device.objects.filter(platform=device.platform_id, kind=Device.Kind.PLAYER)
+        acted = acted.filter(platform=device.platform_id)
+    times = sorted(acted.values_list("created_at", flat=True)[:1000])
+    if len(times) < radius.least:
+        return None
+    limit = max(radius.least, int(mine.count() * radius.share))
     if len(times) < limit:
         return None
-    return Refusal("blast_radius", "hour_limit", {"limit": limit}, times[-limit] + timedelta(hours=1))
+    data = {"limit": limit, "window_s": radius.window.total_seconds()}
+    return Refusal("blast_radius", f"{radius.scope}_limit", data, times[-limit] + radius.window)
 
 
 def budget(candidate: Candidate, now: datetime) -> Refusal | None:
@@ -299,10 +376,13 @@ def _actions(candidate: Candidate) -> Any:
 
 
 GUARDS: tuple[Guard, ...] = (
-    scope, kill_switch, evidence, upstream, mass_change, power, lane, cooldown, chronic, blast_radius, budget,
+    scope, kill_switch, maintenance, own_health, evidence, upstream, mass_change, power, lane, cooldown, chronic,
+    blast_radius, budget,
 )  # fmt: skip
 # asked again at the barrier; the others are about planning (the lane is the command's own by now)
-LAST_GUARDS: tuple[Guard, ...] = (scope, kill_switch, upstream, mass_change, power, cooldown, chronic)
+LAST_GUARDS: tuple[Guard, ...] = (
+    scope, kill_switch, maintenance, own_health, upstream, mass_change, power, cooldown, chronic,
+)  # fmt: skip
 
 
 def first_refusal(candidate: Candidate, *, now: datetime) -> Refusal | None:

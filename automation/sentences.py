@@ -58,6 +58,7 @@ def why_sentence(why: str) -> str:
         "recovered_alone": _("The device came back by itself and stayed."),
         "cms_answers_again": _("The CMS answers again."),
         "all_back": _("All devices are back."),
+        "mostly_back": _("Most devices are back; the rest are repaired one by one."),
         "cancelled": _("A person ended the case."),
         "no_data": _("Nothing is known of the device any more. See what its CMS says."),
         "exporter_disabled": _("The exporter was switched off."),
@@ -143,6 +144,11 @@ def _neighbours(data: Data, *, names: bool) -> str:
     return _("The same output feeds players that work: %(names)s.") % {"names": ", ".join(players)}
 
 
+def _many(data: Data) -> dict[str, Any]:
+    span = span_words(float(data.get("window_s") or 3600))
+    return {"limit": data.get("limit", ""), "span": span}
+
+
 def _together(data: Data) -> str:
     if "bad" not in data:
         return _("Part of a mass case: %(group)s.") % {"group": data.get("group", "")}
@@ -223,9 +229,30 @@ def refusal_sentence(guard: str, reason: str, data: Data, *, names: bool = True)
             _("It was power-cycled %(limit)s times within 7 days: that needs a person.")
             % {"limit": data.get("limit", "")}
         ),
-        "hour_limit": lambda: (
-            _("The job has acted %(limit)s times within an hour: it waits.")
-            % {"limit": data.get("limit", "")}
+        "job_limit": lambda: (
+            _("Automation waits: this job has acted %(limit)s times within %(span)s.") % _many(data)
+        ),
+        "site_limit": lambda: (
+            _("Automation waits: it has acted %(limit)s times on this site within %(span)s.") % _many(data)
+        ),
+        "exporter_limit": lambda: (
+            _("Automation waits: it has acted %(limit)s times behind this CMS within %(span)s.") % _many(data)
+        ),
+        "platform_limit": lambda: (
+            _("Automation waits: it has acted %(limit)s times on this platform within %(span)s.")
+            % _many(data)
+        ),
+        "everything_limit": lambda: (
+            _("Automation waits: it has acted %(limit)s times altogether within %(span)s.") % _many(data)
+        ),
+        "evaluator_late": lambda: _(
+            "REMOSA itself was late: it looks at everything anew before it acts again."
+        ),
+        "clock_jumped": lambda: _(
+            "The clock of REMOSA jumped: for an hour it does not rely on ages and pauses."
+        ),
+        "under_maintenance": lambda: (
+            _("Works are going on here: %(reason)s.") % {"reason": data.get("reason", "")}
         ),
         "sms_limit": lambda: _("The SMS of this month are used up for automation."),
         "invalid": lambda: _("The command cannot be made: %(why)s") % {"why": data.get("why", "")},
@@ -268,6 +295,10 @@ def event_sentence(kind: str, data: Data, *, names: bool = True) -> str:
     sayings: dict[str, Callable[[], str]] = {
         "opened": lambda: _opened(data),
         "joined_mass": lambda: _("Became part of a mass case: %(group)s.") % {"group": data.get("group", "")},
+        "mass_over": lambda: (
+            _("The mass case %(group)s is over, and this device is still offline: it is repaired by itself.")
+            % {"group": data.get("group", "")}
+        ),
         "mass_opened": lambda: (
             _("%(bad)s of %(known)s devices went offline together.")
             % {"bad": data.get("bad"), "known": data.get("known")}
@@ -364,7 +395,16 @@ def blocked_sentence(reason: str) -> str:
         "executed": _("a person says that it worked"),
         "not_executed": _("a person says that it did not work"),
     }
-    for guard in ("evidence", "upstream", "mass_change"):
+    for guard in (
+        "evidence",
+        "upstream",
+        "mass_change",
+        "own_health",
+        "maintenance",
+        "power",
+        "cooldown",
+        "chronic",
+    ):
         if reason.startswith(f"{guard}_"):
             return _("a guard objected at the last moment (%(guard)s)") % {"guard": plain(reason)}
     return sentences.get(reason, plain(reason))

@@ -2,7 +2,7 @@
 
 import uuid
 
-from automation.services import actions, cases, evaluation
+from automation.services import actions, cases, evaluation, health
 from automation.services.sweep import sweep as sweep_all
 from remosa.lib.clock import utcnow
 
@@ -24,4 +24,4 @@ def act(call_id: str) -> None:
 
 def sweep() -> None:
     """Find what lost bells and passed deadlines have left behind."""
-    sweep_all(now=utcnow())
+    sweep_all(now=utcnow(), uptime=health.uptime())

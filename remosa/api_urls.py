@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 from rest_framework_simplejwt.views import TokenObtainPairView, TokenRefreshView
 
 from automation.alerts_api import AlertSourcesView, AlertsView
-from automation.api import CasesView, JobsView
+from automation.api import CasesView, JobsView, MaintenanceView
 from automation.prometheus_api import PrometheusDevicesView
 from devices.api import CommandsView, CommandTemplatesView, DevicesView, PowerLinksView, SitesView
 from exporters.api import ExporterMacsView, ExportersView
@@ -71,6 +71,7 @@ router.register("exporters", ExportersView, basename="exporter")
 router.register("jobs", JobsView, basename="job")
 router.register("alerts", AlertsView, basename="alert")
 router.register("alert-sources", AlertSourcesView, basename="alert-source")
+router.register("maintenance", MaintenanceView, basename="maintenance")
 router.register("cases", CasesView, basename="case")
 router.register("ledger", LedgerView, basename="ledger")
 router.register("audit", AuditView, basename="audit")

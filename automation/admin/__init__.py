@@ -3,6 +3,7 @@
 from automation.admin.alerts import AlertAdmin, AlertSourceAdmin, RejectedAlertAdmin, WebhookAdmin
 from automation.admin.cases import CaseAdmin, GuardRefusalAdmin
 from automation.admin.jobs import JobAdmin
+from automation.admin.maintenance import MaintenanceAdmin
 from automation.admin.prometheus import PrometheusConnectionAdmin
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "CaseAdmin",
     "GuardRefusalAdmin",
     "JobAdmin",
+    "MaintenanceAdmin",
     "PrometheusConnectionAdmin",
     "RejectedAlertAdmin",
     "WebhookAdmin",

@@ -11,6 +11,7 @@ from automation.models.alerts import (
 )
 from automation.models.cases import ActionRun, Case, CaseEvent, CaseStep, GuardRefusal
 from automation.models.jobs import Heartbeat, Job, JobRun, JobState
+from automation.models.maintenance import Maintenance
 from automation.models.prometheus import PrometheusConnection
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Job",
     "JobRun",
     "JobState",
+    "Maintenance",
     "PrometheusConnection",
     "RejectedAlert",
     "Webhook",

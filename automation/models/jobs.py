@@ -220,10 +220,18 @@ class JobRun(models.Model):
 
 
 class Heartbeat(models.Model):
-    """When a process last did its round: a silent worker is seen by the web process."""
+    """When a process last did its round: a silent worker is seen by the web process.
+
+    ``uptime_s`` of the machine's ``boot`` tells a jump of the clock from an absence; after either,
+    automation is in doubt of itself until ``doubt_until``.
+    """
 
     name = models.CharField(max_length=32, primary_key=True)
     at = models.DateTimeField()
+    uptime_s = models.FloatField(null=True)
+    boot = models.CharField(max_length=36, blank=True)
+    doubt_reason = models.CharField(max_length=32, blank=True)
+    doubt_until = models.DateTimeField(null=True)
 
     class Meta:
         verbose_name = _("heartbeat")

@@ -10,23 +10,24 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 
 from automation import alert_evidence
-from automation.engine import Peers, Reading
+from automation.engine import Peers, Reading, is_over
 from automation.guards import Refusal, candidate_of, first_refusal, mass_window
 from automation.models import ActionRun, Case, CaseEvent, GuardRefusal, Job
-from automation.peers import mass_of
+from automation.peers import groups_of, mass_of
 from automation.signals import case_told
 from automation.states import CASE, LIVE, RUN, CaseState, Mode, RunState
 from automation.verification import CaseFacts, Decision, Step, next_step
 from devices.errors import CommandInvalid
 from devices.models import Command, Device
 from devices.services import confirm, request_command
-from devices.states import MAY_HAVE_ACTED
+from devices.states import MAY_HAVE_ACTED, DeviceState
 from platforms import audit
 from platforms.models import KillSwitch
 from platforms.switches import stopping
 
 logger = logging.getLogger(__name__)
 C = CaseState
+CALM = timedelta(minutes=5)  # most of a group must be back this long before the rest count as single failures
 STILL = timedelta(minutes=5)  # a refusal repeated within this time still stands
 
 
@@ -167,10 +168,30 @@ def advance_platform(platform_id: int, *, now: datetime) -> int:
         except Exception:  # one poisonous case must not stop the others
             logger.exception("case=%s could not be advanced", case_id)
     for parent in live.filter(kind=Case.Kind.MASS).select_related("job", "platform"):
-        if not parent.children.filter(state__in=LIVE).exists():
-            with transaction.atomic():
-                moved += close_well(parent, now=now, outcome="all_back")
+        with transaction.atomic():
+            moved += _see_to_mass(parent, now=now)
     return moved
+
+
+def _see_to_mass(parent: Case, *, now: datetime) -> bool:
+    """Close a mass case when all are back, or so many for so long that the rest are single failures again."""
+    child = (
+        parent.children.filter(state__in=LIVE, device__isnull=False).select_related("device__site").first()
+    )
+    if child is None:
+        return close_well(parent, now=now, outcome="all_back")
+    together = [one for one in groups_of(child.device, now=now) if one.subject == parent.subject]
+    if not together or not is_over(together[0]) or child.device.state != DeviceState.OFFLINE:
+        Case.objects.filter(pk=parent.pk).exclude(back_since=None).update(back_since=None)
+        return False
+    if parent.back_since is None:
+        Case.objects.filter(pk=parent.pk).update(back_since=now)
+        return False
+    if now - parent.back_since < CALM:
+        return False
+    for left in parent.children.filter(state__in=LIVE):
+        tell(left, "mass_over", now=now, group=parent.title)
+    return close_well(parent, now=now, outcome="mostly_back")
 
 
 def advance_case(case_id: uuid.UUID, *, now: datetime) -> bool:

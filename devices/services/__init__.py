@@ -10,7 +10,13 @@ from devices.services.commands import (
     request_command,
 )
 from devices.services.inventory import create_device, find_device, link_power, remove_device, unlink_power
-from devices.services.observations import Observed, adopt_names, mark_unknown, record_observations
+from devices.services.observations import (
+    Observed,
+    adopt_names,
+    clamp_future,
+    mark_unknown,
+    record_observations,
+)
 from devices.services.outcomes import (
     confirm,
     record_delivery,
@@ -26,6 +32,7 @@ __all__ = [
     "Observed",
     "adopt_names",
     "cancel_command",
+    "clamp_future",
     "close_unknown",
     "confirm",
     "create_device",

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Case, F, Value, When
 
 from devices.models import Device
 from devices.states import DeviceState
@@ -79,6 +80,16 @@ def mark_unknown(device_ids: Iterable[int], *, at: datetime, source: str) -> int
             .update(state=DeviceState.UNKNOWN, state_since=at, state_source=source)
         )
     return changed
+
+
+def clamp_future(now: datetime) -> int:
+    """What a clock that ran ahead wrote down was seen now at the latest; how many devices that were.
+
+    Else a device would stay as it was until the true time has caught up.
+    """
+    ahead = Device.objects.filter(observed_at__gt=now)
+    since = Case(When(state_since__gt=now, then=Value(now)), default=F("state_since"))
+    return ahead.update(observed_at=now, state_since=since)
 
 
 def adopt_names(names: Mapping[int, tuple[str, str]]) -> int:

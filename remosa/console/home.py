@@ -15,7 +15,8 @@ from django.utils.translation import gettext as _
 
 from automation.models import Case, Heartbeat
 from automation.selectors import CaseLine, being_repaired, board, case_lines, needing_a_person, with_proposals
-from automation.sentences import cms_sentence
+from automation.sentences import cms_sentence, refusal_sentence
+from automation.services import health
 from automation.states import LIVE
 from devices.models import Command, Device
 from devices.states import CommandState, DeviceState
@@ -99,6 +100,7 @@ def live_context(request: HttpRequest) -> dict[str, Any]:
         "lights": _lights(request, grants, now=now),
         "blocked": _blocked(grants, now=now),
         "sickness": _sickness(now=now),
+        "doubt": _doubt(now=now),
         "unread": _unread(request),
         "empty": not clients,
     }
@@ -268,6 +270,14 @@ def _sickness(*, now: datetime) -> datetime | None:
     """Since when REMOSA's own evaluation is silent; None while it is well, or was never started."""
     beat = Heartbeat.objects.filter(name="sweep").values_list("at", flat=True).first()
     return beat if beat is not None and now - beat > LATE else None
+
+
+def _doubt(*, now: datetime) -> dict[str, Any] | None:
+    """Why automation is suspended by itself, and until when."""
+    lapse = health.doubt(now=now)
+    if lapse is None:
+        return None
+    return {"sentence": refusal_sentence("own_health", lapse.reason, {}), "until": lapse.until}
 
 
 def _unread(request: HttpRequest) -> list[Delivery]:

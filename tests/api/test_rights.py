@@ -47,6 +47,7 @@ MATRIX = {  # what each role gets: viewer, user, manager, admin
     ("post", "devices"): (403, 403, 201, 201),
     ("post", "exporters"): (403, 403, 201, 201),
     ("post", "jobs"): (403, 403, 201, 201),
+    ("post", "maintenance"): (403, 403, 201, 201),
     ("post", "gateways"): (403, 403, 403, 201),
     ("post", "commands"): (403, 201, 201, 201),
     ("post", "platforms"): (403, 403, 403, 403),
@@ -66,7 +67,10 @@ def test_role_gets_what_the_matrix_says(
         "exporters": {"kind": "cubic", "base_url": "https://cms.example.org"},
         "gateways": {"kind": "console"},
         "commands": {"device": socket.pk, "template": "status"},
-    }
+        "maintenance": {
+            "reason": "works", "starts_at": "2026-12-01T08:00:00Z", "ends_at": "2026-12-01T10:00:00Z"
+        },
+    }  # fmt: skip
     body = {"platform": north.pk, "name": "new", **bodies.get(path, {})} if verb == "post" else {}
 
     answer = getattr(api(person), verb)(f"/api/v1/{path}/", body, headers={"Idempotency-Key": "k"})

@@ -573,6 +573,23 @@ def test_a_mass_case_ends_when_all_are_back(db: None) -> None:
     assert world.sent() == []
 
 
+def test_the_last_of_many_is_repaired_when_the_others_have_been_back_for_a_while(db: None) -> None:
+    world = World(players=12)
+    world.turns(2)
+    world.hang(*world.players[:4])
+    world.turns(15)
+    assert Case.objects.filter(kind="mass", state="escalated").count() == 1
+
+    world.recover(*world.players[1:4])
+    world.turns(4)
+    assert world.sent() == [], "not before they have been back for five minutes"
+    world.turns(5)
+
+    assert world.sent() == [world.sockets[0].msisdn]
+    assert Case.objects.get(kind="mass").outcome == "mostly_back"
+    assert "mass_over" in told(world.case_of(world.players[0]))
+
+
 def test_after_a_mass_case_a_single_fault_is_repaired(db: None) -> None:
     world = World(players=12, per_site=4)
     world.turns(2)

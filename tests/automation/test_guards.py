@@ -7,8 +7,17 @@ from typing import Any
 import pytest
 from django.core.exceptions import ValidationError
 
-from automation.guards import GUARDS, LAST_GUARDS, Refusal, candidate_of, case_still_wants, first_refusal
-from automation.models import Case, GuardRefusal, Job
+from automation.guards import (
+    GUARDS,
+    LAST_GUARDS,
+    Guard,
+    Refusal,
+    candidate_of,
+    case_still_wants,
+    first_refusal,
+)
+from automation.models import Case, GuardRefusal, Heartbeat, Job, Maintenance
+from automation.sentences import refusal_sentence
 from automation.services.cases import write_refusal
 from devices.models import Command, Device, DeviceModel, PowerLink
 from devices.services import Observed, record_observations, request_command
@@ -77,10 +86,131 @@ def test_the_order_of_the_guards_is_the_order_of_the_journal() -> None:
     names = [guard.__name__ for guard in GUARDS]
 
     assert names == [
-        "scope", "kill_switch", "evidence", "upstream", "mass_change", "power", "lane", "cooldown", "chronic",
-        "blast_radius", "budget",
+        "scope", "kill_switch", "maintenance", "own_health", "evidence", "upstream", "mass_change", "power", "lane",
+        "cooldown", "chronic", "blast_radius", "budget",
     ]  # fmt: skip
     assert set(LAST_GUARDS) < set(GUARDS)
+
+
+# --- each alone ----------------------------------------------------------------------------------
+
+
+def _out_of_scope(scene: Scene) -> None:
+    scene.job.devices.set([scene.players[1]])
+
+
+def _stopped(scene: Scene) -> None:
+    root = make_user("stopper", is_superuser=True)
+    switches.engage(scope="platform", platform=scene.platform, reason="works", by=root, now=scene.now)
+
+
+def _works(scene: Scene) -> None:
+    Maintenance.objects.create(
+        platform=scene.platform, site=scene.player.site, reason="new ceiling", starts_at=scene.now - minutes(5),
+        ends_at=scene.now + minutes(55),
+    )  # fmt: skip
+
+
+def _late(scene: Scene) -> None:
+    Heartbeat.objects.create(name="sweep", at=scene.now - minutes(10))
+
+
+def _too_young(scene: Scene) -> None:
+    Device.objects.filter(pk=scene.player.pk).update(state_since=scene.now - minutes(2))
+
+
+def _doubted(scene: Scene) -> None:
+    Exporter.objects.update(suspect_reason="empty_answer")
+
+
+def _together(scene: Scene) -> None:
+    for player in scene.players[1:4]:
+        Device.objects.filter(pk=player.pk).update(state="offline", state_since=scene.now - minutes(11))
+
+
+def _unplugged(scene: Scene) -> None:
+    PowerLink.objects.update(valid_to=scene.now)
+
+
+def _busy(scene: Scene) -> None:
+    scene.acted(20, state="sent", template_key="power_on", params={})
+
+
+def _just_cycled(scene: Scene) -> None:
+    scene.acted(30)
+
+
+def _often(scene: Scene) -> None:
+    scene.update(max_actions_per_day=1)
+    scene.acted(300)
+
+
+def _everywhere(scene: Scene) -> None:
+    for player in scene.players[1:4]:
+        scene.acted(50, socket=scene.socket_of(player), target=player, job_id=scene.job.pk)
+
+
+def _spent(scene: Scene) -> None:
+    Platform.objects.update(sms_limit=0)
+
+
+SCENES = {
+    "scope": _out_of_scope, "kill_switch": _stopped, "maintenance": _works, "own_health": _late,
+    "evidence": _too_young, "upstream": _doubted, "mass_change": _together, "power": _unplugged, "lane": _busy,
+    "cooldown": _just_cycled, "chronic": _often, "blast_radius": _everywhere, "budget": _spent,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.__name__)
+def test_without_this_one_guard_the_action_would_pass(
+    guard: Guard, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    SCENES[guard.__name__](scene)
+
+    found = scene.refusal()
+    monkeypatch.setattr("automation.guards.GUARDS", tuple(one for one in GUARDS if one is not guard))
+    without = scene.refusal()
+
+    assert found is not None
+    assert found.guard == guard.__name__
+    assert refusal_sentence(found.guard, found.reason, found.data) != f"{found.guard}: {found.reason}"
+    assert without is None, "a second guard hides that the first is missing"
+
+
+# --- maintenance ---------------------------------------------------------------------------------
+
+
+def test_works_object_with_their_end_where_they_go_on(scene: Scene, south: Platform) -> None:
+    _works(scene)
+    window = Maintenance.objects.get()
+
+    found = scene.refusal()
+
+    assert found == Refusal("maintenance", "under_maintenance", {"reason": "new ceiling"}, window.ends_at)
+    assert scene.said(by_person=True) is None
+    for field, value in (("site", scene.players[1].site), ("platform", south)):
+        Maintenance.objects.filter(pk=window.pk).update(**{field: value})
+        assert scene.said() is None
+    Maintenance.objects.filter(pk=window.pk).update(platform=scene.platform, site=None, device=scene.socket)
+    assert scene.said() == ("maintenance", "under_maintenance")
+
+
+def test_works_of_every_week_object_again_by_the_local_clock(scene: Scene) -> None:
+    start = scene.now - timedelta(days=14) - minutes(5)
+    Maintenance.objects.create(
+        platform=scene.platform,
+        reason="cleaning",
+        repeats="weekly",
+        starts_at=start,
+        ends_at=start + minutes(10),
+    )
+
+    found = scene.refusal()
+
+    assert found is not None
+    assert (found.guard, found.lifts_at) == ("maintenance", scene.now + minutes(5))
+    Maintenance.objects.update(repeats="once")
+    assert scene.said() is None
 
 
 # --- scope ---------------------------------------------------------------------------------------
@@ -483,7 +613,11 @@ def test_one_job_acts_on_few_devices_an_hour(scene: Scene) -> None:
 
     found = scene.refusal()
 
-    assert (found.guard, found.reason, found.data) == ("blast_radius", "hour_limit", {"limit": 3})
+    assert (found.guard, found.reason, found.data) == (
+        "blast_radius",
+        "job_limit",
+        {"limit": 3, "window_s": 3600},
+    )
     assert found.lifts_at == first.created_at + minutes(60)
     assert scene.said(by_person=True) is None
     Command.objects.filter(pk=first.pk).update(state="blocked")
@@ -499,7 +633,7 @@ def test_a_large_job_may_act_on_five_per_cent(db: None) -> None:
 
     assert scene.said() is None
     scene.acted(50, socket=scene.sockets[4], target=scene.players[4], job_id=scene.job.pk)
-    assert scene.said() == ("blast_radius", "hour_limit")
+    assert scene.said() == ("blast_radius", "job_limit")
 
 
 def test_automation_leaves_people_their_share(scene: Scene) -> None:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from automation.models import Case, Job
-from automation.services import evaluation
+from automation.services import evaluation, health
 from automation.services.sweep import sweep
 from devices.models import Command, Device, PowerLink
 from devices.services import record_reply, sweep_commands
@@ -101,7 +101,10 @@ class World:
 
     def turn(self, minutes: float = 1, *, send: bool = True) -> None:
         """A minute passes: poll, judge and take the next steps, send."""
+        before = self.now
         self.after(minutes)
+        for minute in range(1, round(minutes) + 1):  # the evaluator is alive in between
+            health.beat(now=before + timedelta(minutes=minute))
         self.poll()
         sweep_commands(now=self.now)
         evaluation.evaluate_after_round(self.exporter.pk, now=self.now)

@@ -153,6 +153,16 @@ def test_remosa_says_that_it_is_late_itself(north: Platform, alice: User, browse
     assert "REMOSA itself is late" in late
 
 
+def test_remosa_says_that_it_does_not_trust_its_clock(north: Platform, alice: User, browser_of: Pages):
+    until = utcnow() + timedelta(minutes=30)
+    Heartbeat.objects.create(name="sweep", at=utcnow(), doubt_reason="clock_jumped", doubt_until=until)
+
+    page = browser_of(alice).get("/admin/live/").content.decode()
+
+    assert "The clock of REMOSA jumped" in page
+    assert "Automation does nothing until then" in page
+
+
 def test_unread_notices_wait_on_the_home_page_until_they_are_read(
     northern: World, alice: User, browser_of: Pages
 ):

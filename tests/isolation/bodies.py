@@ -28,6 +28,10 @@ class Ref:
 SOCKET = Ref(PowerLink, through="socket_id")
 COMMAND = {"device": SOCKET, "template": "status", "params": {}, "target": Ref(Device)}
 
+WORKS = {
+    "platform": Ref(Platform), "site": Ref(Site), "device": Ref(Device), "reason": "new",
+    "starts_at": "2026-12-01T08:00:00Z", "ends_at": "2026-12-01T10:00:00Z",
+}  # fmt: skip
 # {view: {action: body}}; actions that read no body say so with {}
 BODIES: dict[str, dict[str, dict[str, Any]]] = {
     "PlatformsView": {
@@ -76,6 +80,9 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
         "create": {"platform": Ref(Platform), "name": "new", "kind": "grafana", "secret": "zqnewsecretofasource"},
         "update": {"platform": Ref(Platform), "name": "new", "kind": "grafana"},
         "config": {},
+    },
+    "MaintenanceView": {
+        "create": WORKS, "update": WORKS,
     },
     "CasesView": {"acknowledge": {}, "repair": {}, "cancel": {"reason": "x"}},
     "AuditView": {"export": {}},

@@ -291,7 +291,7 @@ def _literal(route: Route) -> str:
 
 def api_asks(route: Route, caller: Caller) -> Iterator[Ask]:
     """Filters, searches, pages and bodies of the API's resources."""
-    for verb, action in route.actions.items():
+    for verb, action in list(route.actions.items()):
         if verb == "get":
             yield from _api_reads(route, caller, action)
         else:

@@ -14,7 +14,7 @@ from django.apps import apps
 from django.contrib import admin
 from django.db import connection, models
 
-from automation.models import Case, Job
+from automation.models import Case, Job, Maintenance
 from devices.models import Command, Device, DeviceShare, PowerLink, Site
 from devices.services import request_command
 from exporters.models import Exporter, ExporterTarget
@@ -152,9 +152,17 @@ def _devices(world: World, *, mac: str, number: str) -> None:
         result=RoundResult(seen, (), {}, True, "", True, 0.1),
     )  # fmt: skip
     job = make_job(platform, name="job", site=site, exporter=exporter)
+    works = Maintenance.objects.create(
+        platform=platform,
+        site=site,
+        device=mine,
+        reason=world.mark,
+        starts_at=NOW,
+        ends_at=NOW + timedelta(hours=2),
+    )
     world.first |= {
         Site: site, Device: mine, PowerLink: link, DeviceShare: share, Gateway: gateway, Exporter: exporter,
-        ExporterTarget: target, Job: job,
+        ExporterTarget: target, Job: job, Maintenance: works,
     }  # fmt: skip
     for row in (mine, other):
         row.refresh_from_db()
@@ -195,7 +203,7 @@ def _around(
             or model in (Case, Command, Device)
         ):
             continue
-        if not keep and model in (DeviceShare, ExporterTarget, PowerLink):
+        if not keep and model in (DeviceShare, ExporterTarget, Maintenance, PowerLink):
             continue
         row = model._base_manager.filter(command=command).first() if model._meta.label in HAVE else None
         row = row or _make(model, world, known)

@@ -173,3 +173,13 @@ def test_person_tries_a_suspended_gateway_again(client, north, alice, fake):
 
     gateway.refresh_from_db()
     assert (gateway.breaker, gateway.failures_in_row, gateway.breaker_until) == ("closed", 0, None)
+
+
+@pytest.mark.parametrize(("kind", "rates"), [("modem", ("6", "100")), ("http", ("60", ""))])
+def test_gateway_with_a_sim_card_of_its_own_begins_carefully(client, north, alice, kind, rates):
+    client.force_login(alice)
+
+    form = client.get(f"{reverse('admin:sms_gateway_add')}?kind={kind}").context["adminform"].form
+
+    shown = [form[name].value() for name in ("rate_per_minute", "rate_per_day")]
+    assert tuple("" if value is None else str(value) for value in shown) == rates
