@@ -170,6 +170,8 @@ class _Match:
 
 def load_rules(plain: Sequence[Mapping[str, Any]]) -> list[ReplyRule]:
     """Read and check a list of rules, as it stands in a JSON column or file; raises ReplyRuleError."""
+    if not isinstance(plain, list):
+        raise ReplyRuleError("reply rules are a list of objects")
     rules = [ReplyRule.from_dict(each) for each in plain]
     names = [rule.name for rule in rules]
     if twice := sorted({name for name in names if names.count(name) > 1}):

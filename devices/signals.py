@@ -3,3 +3,4 @@
 from django.dispatch import Signal
 
 command_moved = Signal()  # command_id: uuid.UUID
+device_event_recorded = Signal()  # event_id: int

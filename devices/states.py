@@ -71,6 +71,36 @@ MAY_HAVE_ACTED = (
 )  # fmt: skip
 
 
+class RestorationState(models.TextChoices):
+    """An output that must be on again::
+
+    arming -> dark -> restoring -> kept
+       |        +--------+---> broken -> kept   people were told; it goes on being tried
+       +--------+--------+--------+---> cancelled   nothing was switched off, or a person leaves it off
+    """
+
+    ARMING = "arming", _("the way back is being prepared")
+    DARK = "dark", _("switched off for now")
+    RESTORING = "restoring", _("being switched on")
+    KEPT = "kept", _("on again")
+    BROKEN = "broken", _("not on again: needs a person")
+    CANCELLED = "cancelled", _("cancelled")
+
+
+R = RestorationState
+RESTORATION = Lifecycle(
+    {
+        R.ARMING: frozenset({R.DARK, R.CANCELLED}),
+        R.DARK: frozenset({R.RESTORING, R.KEPT, R.BROKEN, R.CANCELLED}),
+        R.RESTORING: frozenset({R.KEPT, R.BROKEN, R.CANCELLED}),
+        R.BROKEN: frozenset({R.KEPT, R.CANCELLED}),
+        R.KEPT: frozenset(),
+        R.CANCELLED: frozenset(),
+    }
+)
+RESTORATION_LIVE = (R.ARMING, R.DARK, R.RESTORING, R.BROKEN)  # at most one per output
+
+
 class DeviceState(models.TextChoices):
     """What the last observation said. UNKNOWN is never OFFLINE."""
 

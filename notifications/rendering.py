@@ -8,6 +8,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from automation.sentences import why_sentence
+from devices.sentences import event_sentence
 from notifications import limit_words
 from notifications.ports import Text
 from sms.display import blocked_sentence
@@ -20,6 +21,8 @@ def sentence(kind: str, data: Mapping[str, Any]) -> str:
     if kind in limit_words.KINDS:
         return limit_words.sentence(kind, data)
     title = {"title": str(data.get("title", ""))}
+    if "event" in data:
+        return f"{data.get('title', '')}: {event_sentence(kind, data['event'])}"
     if kind == "verified":
         return _("%(title)s: back and stable") % title
     if kind == "suggested":
@@ -31,6 +34,8 @@ def sentence(kind: str, data: Mapping[str, Any]) -> str:
 
 def details(kind: str, data: Mapping[str, Any]) -> str:
     """What the reader should know or do."""
+    if "event" in data:
+        return _("The page of the device shows what was tried.")
     if kind == "gateway_blocked":
         return _(
             "What waits is tried again by itself until it is too late. Look at the gateway: its key, its money, "

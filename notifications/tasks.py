@@ -1,8 +1,10 @@
 """What django-q2 runs for notifications."""
 
+from notifications.device_events import notify_of_missed_events
 from notifications.gateways import notify_of_gateways
 from notifications.limits import notify_of_limits
 from notifications.services import deliver_due
+from remosa.lib.clock import utcnow
 
 
 def deliver() -> None:
@@ -13,6 +15,7 @@ def deliver() -> None:
 def sweep() -> None:
     """What a lost bell left behind, then what is due."""
     notify_of_gateways()
+    notify_of_missed_events(now=utcnow())
     deliver_due()
 
 

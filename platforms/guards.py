@@ -10,8 +10,11 @@ from platforms.switches import stopping
 
 
 def actor_still_may(command: Any, *, now: datetime) -> str | None:
-    """A person who lost the right since the request, or is gone altogether, does not act any more."""
-    if command.source == command.Source.JOB:
+    """A person who lost the right since the request, or is gone altogether, does not act any more.
+
+    What nobody asks for in person has no actor: a job, and the ON that brings back what was switched off.
+    """
+    if command.source in (command.Source.JOB, command.Source.RESTORE):
         return None
     actor = User.objects.filter(pk=command.actor_id).first()
     if actor is None or not may(actor, Perm.CONTROL, command.platform_id):

@@ -113,6 +113,17 @@ UNFOLD: dict[str, Any] = {
                     ),
                     item(_("Sites"), "location_on", "devices_site_changelist", "sites"),
                     item(_("Commands"), "send_to_mobile", "devices_command_changelist", "commands"),
+                    item(
+                        _("Scheduled commands"), "schedule", "devices_commandschedule_changelist", "commands"
+                    ),
+                    item(_("Own reply rules"), "school", "devices_ownreplyrule_changelist", "commands"),
+                    item(_("Power to be restored"), "power", "devices_restoration_changelist", "commands"),
+                    item(
+                        _("Events of devices"),
+                        "notifications_active",
+                        "devices_deviceevent_changelist",
+                        "commands",
+                    ),
                 ],
             },
             {
@@ -146,6 +157,7 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     item(_("Platforms"), "apartment", "platforms_platform_changelist", "platforms"),
                     item(_("Members"), "group", "platforms_membership_changelist", "members"),
+                    item(_("Invitations"), "mail", "platforms_invitation_changelist", "invitations"),
                     item(_("Tokens"), "key", "platforms_apitoken_changelist", "tokens"),
                     item(_("Audit"), "history_edu", "platforms_auditevent_changelist", "audit"),
                 ],
@@ -158,6 +170,9 @@ UNFOLD: dict[str, Any] = {
                     item(_("People"), "badge", "platforms_user_changelist", "operator"),
                     item(_("Device models"), "memory", "devices_devicemodel_changelist", "operator"),
                     item(_("Command templates"), "sms", "devices_commandtemplate_changelist", "operator"),
+                    item(
+                        _("Versions of models"), "history", "devices_catalogueversion_changelist", "operator"
+                    ),
                     item(
                         _("Prometheus"),
                         "monitoring",

@@ -1,6 +1,6 @@
 """REST resources of ``sms``: gateways, and the journals of what went out and came in."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.utils.translation import gettext as _
@@ -13,6 +13,7 @@ from platforms.api.errors import Invalid
 from platforms.api.scope import platforms_held
 from platforms.api.serializers import ObjectField, PlatformSerializer
 from platforms.roles import Perm
+from sms.inbox_api import INBOX_PERMS, InboxActions
 from sms.models import Gateway, InboundSms, SmsEvent, SmsMessage
 from sms.services import configuration_faults
 
@@ -167,8 +168,11 @@ class InboundSmsSerializer(PlatformSerializer):
         read_only_fields = fields
 
 
-class InboundSmsView(Reads, PlatformViewSet):
-    """The inbox: what came in, matched to a command or not. Read-only."""
+class InboundSmsView(InboxActions, Reads, PlatformViewSet):
+    """The inbox: what came in, matched to a command or not."""
+
+    perms = INBOX_PERMS
+    write_scope: ClassVar[str | None] = "command"
 
     model = InboundSms
     serializer_class = InboundSmsSerializer

@@ -9,7 +9,7 @@ from devices.ports import Quote
 from platforms.errors import QuotaExceeded
 from remosa.lib.clock import utcnow
 from sms.errors import SmsInvalid
-from sms.models import SmsMessage
+from sms.models import Gateway, SmsMessage
 from sms.segments import count
 from sms.services import messages
 from sms.services.gateways import choose_gateway
@@ -37,8 +37,9 @@ class SmsCommandTransport:
                 dedupe_key=f"command:{command.pk}",
                 now=now,
                 expires_at=command.expires_at,
-                for_people=command.actor_id is not None,
+                for_people=command.actor_id is not None or command.source == Command.Source.RESTORE,
                 command=command,
+                gateway=_gateway_to_avoid(command),
             )
         except QuotaExceeded as exc:
             raise TransportRefused("quota") from exc
@@ -56,3 +57,14 @@ class SmsCommandTransport:
         gateway = choose_gateway(command.platform_id, now=utcnow(), labels=command.device.labels)
         price, currency = (gateway.price, gateway.currency) if gateway else (Decimal(0), "")
         return Quote(segments, price * segments, currency, lane=f"device:{command.device_id}")
+
+
+def _gateway_to_avoid(command: Command) -> Gateway | None:
+    """The gateway of the last try of the same command in one story of restoring power: another one goes first."""
+    if command.restoration_id is None:
+        return None
+    tries = SmsMessage.objects.filter(
+        command__restoration=command.restoration_id, command__template=command.template_id
+    )
+    last = tries.exclude(gateway=None).order_by("-created_at").select_related("gateway").first()
+    return last.gateway if last else None

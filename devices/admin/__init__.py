@@ -1,8 +1,26 @@
 """Pages of ``devices``: sites, players and sockets, commands, the catalogue."""
 
-from devices.admin.catalogue import CommandTemplateAdmin, DeviceModelAdmin
+from devices.admin.catalogue import (
+    CatalogueVersionAdmin,
+    CommandTemplateAdmin,
+    DeviceModelAdmin,
+    OwnReplyRuleAdmin,
+)
 from devices.admin.commands import CommandAdmin
 from devices.admin.devices import DeviceAdmin
+from devices.admin.restorations import DeviceEventAdmin, RestorationAdmin
+from devices.admin.schedules import CommandScheduleAdmin
 from devices.admin.sites import SiteAdmin
 
-__all__ = ["CommandAdmin", "CommandTemplateAdmin", "DeviceAdmin", "DeviceModelAdmin", "SiteAdmin"]
+__all__ = [
+    "CatalogueVersionAdmin",
+    "CommandAdmin",
+    "CommandScheduleAdmin",
+    "CommandTemplateAdmin",
+    "DeviceAdmin",
+    "DeviceEventAdmin",
+    "DeviceModelAdmin",
+    "OwnReplyRuleAdmin",
+    "RestorationAdmin",
+    "SiteAdmin",
+]  # fmt: skip

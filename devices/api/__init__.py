@@ -1,6 +1,19 @@
 """REST resources of ``devices``: what is out there, and what was asked of it."""
 
 from devices.api.commands import CommandsView, CommandTemplatesView
+from devices.api.happenings import DeviceEventsView, RestorationsView
 from devices.api.inventory import DevicesView, PowerLinksView, SitesView
+from devices.api.schedules import CommandSchedulesView
+from devices.api.shares import SharesView
 
-__all__ = ["CommandTemplatesView", "CommandsView", "DevicesView", "PowerLinksView", "SitesView"]
+__all__ = [
+    "CommandSchedulesView",
+    "CommandTemplatesView",
+    "CommandsView",
+    "DeviceEventsView",
+    "DevicesView",
+    "PowerLinksView",
+    "RestorationsView",
+    "SharesView",
+    "SitesView",
+]

@@ -16,12 +16,19 @@ from rest_framework.response import Response
 
 from devices.errors import CommandForbidden, CommandInvalid, IdempotencyConflict
 from devices.models import Command, CommandEvent, CommandTemplate, Device
-from devices.services import cancel_command, may_send, preview, request_command
+from devices.services import cancel_command, may_send, power_cycle, preview, request_command
+from devices.services.bulk import MAX_DEVICES, bulk_preview, bulk_request
 from platforms.api.base import InUtc, PlatformViewSet, Reads
 from platforms.api.errors import Conflict, Invalid
 from platforms.api.filters import KnownParameters, ScopedFilterBackend
 from platforms.api.permissions import SignedIn
-from platforms.api.serializers import ObjectField, PlainCharField, PlatformSerializer, VisibleRelatedField
+from platforms.api.serializers import (
+    ObjectField,
+    PlainCharField,
+    PlatformSerializer,
+    VisibleRelatedField,
+    WholeNumberField,
+)
 from platforms.roles import Perm
 from remosa.lib.clock import utcnow
 
@@ -139,6 +146,52 @@ class CommandPreviewSerializer(serializers.Serializer):
     currency = serializers.CharField()
 
 
+class BulkRequestSerializer(serializers.Serializer):
+    """One command for several devices; without ``confirm`` nothing is sent."""
+
+    devices = VisibleRelatedField(queryset=Device.objects.all(), many=True, allow_empty=False)
+    template = PlainCharField(max_length=64, trim_whitespace=False)
+    params = ObjectField(required=False, default=dict)
+    reason = PlainCharField(max_length=300, required=False, allow_blank=True, default="")
+    confirm = serializers.BooleanField(required=False, default=False)
+
+
+class BulkRowSerializer(serializers.Serializer):
+    """What one device gets, or why it is skipped."""
+
+    device = serializers.IntegerField(source="device.pk")
+    text = serializers.CharField()
+    segments = serializers.IntegerField()
+    price = serializers.DecimalField(max_digits=10, decimal_places=4)
+    currency = serializers.CharField()
+    command = serializers.UUIDField(source="command.pk", default=None)
+    skipped = serializers.CharField()
+
+
+class BulkResultSerializer(serializers.Serializer):
+    """Every device, in the order of asking."""
+
+    confirmed = serializers.BooleanField()
+    results = BulkRowSerializer(many=True)
+
+
+class CycleRequestSerializer(serializers.Serializer):
+    """Reboot what hangs on one output, in the safest way that the model has."""
+
+    device = VisibleRelatedField(queryset=Device.objects.all())
+    line = WholeNumberField(min_value=0, max_value=9, default=1)
+    minutes = WholeNumberField(min_value=1, max_value=720)
+    target = VisibleRelatedField(queryset=Device.objects.all(), required=False, allow_null=True)
+    reason = PlainCharField(max_length=300, required=False, allow_blank=True, default="")
+
+
+class CycleSerializer(serializers.Serializer):
+    """One self-restoring ``command``, or a ``restoration`` of several."""
+
+    command = serializers.UUIDField(source="command.pk", default=None)
+    restoration = serializers.UUIDField(source="restoration.pk", default=None)
+
+
 class CancelSerializer(serializers.Serializer):
     """Why it is taken back."""
 
@@ -213,6 +266,57 @@ class CommandsView(Reads, PlatformViewSet):
             }
         )
         return Response(shown.data)
+
+    @extend_schema(
+        request=BulkRequestSerializer,
+        responses={200: BulkResultSerializer},
+        parameters=[KEY_HEADER],
+        filters=False,
+    )
+    @action(detail=False, methods=["post"])
+    def bulk(self, request: Request) -> Response:
+        """One command to many devices: shows text, price and who is skipped; sends when ``confirm`` is true."""
+        asked = BulkRequestSerializer(data=request.data, context=self.get_serializer_context())
+        asked.is_valid(raise_exception=True)
+        values = asked.validated_data
+        if len(values["devices"]) > MAX_DEVICES:
+            sentence = _("At most %(most)d devices at once.") % {"most": MAX_DEVICES}
+            raise Invalid(sentence, {"devices": [sentence]})
+        for device in values["devices"]:
+            self.require(device)
+        what = {"template_key": values["template"], "params": values["params"], "by": request.user}
+        if values["confirm"]:
+            key = f"api:{request.user.pk}:{_idempotency_key(request)}"
+            source = Command.Source.API
+            rows = bulk_request(
+                values["devices"], **what, source=source, idem_key=key, reason=values["reason"], now=utcnow()
+            )
+        else:
+            rows = bulk_preview(values["devices"], **what)
+        return Response(BulkResultSerializer({"confirmed": values["confirm"], "results": rows}).data)
+
+    @extend_schema(request=CycleRequestSerializer, responses={201: CycleSerializer}, parameters=[KEY_HEADER])
+    @action(detail=False, methods=["post"])
+    def cycle(self, request: Request) -> Response:
+        """Reboot an output: one self-restoring SMS, else a delay armed before the OFF, else OFF and ON with a watch."""
+        key = f"api:{request.user.pk}:{_idempotency_key(request)}"
+        asked = CycleRequestSerializer(data=request.data, context=self.get_serializer_context())
+        asked.is_valid(raise_exception=True)
+        values = asked.validated_data
+        self.require(values["device"])
+        try:
+            cycle = power_cycle(
+                device=values["device"], line=values["line"], minutes=values["minutes"], target=values.get("target"),
+                reason=values["reason"], source=Command.Source.API, idem_key=key, cause_id=uuid.uuid4(), now=utcnow(),
+                actor=request.user,
+            )  # fmt: skip
+        except CommandForbidden as exc:
+            raise PermissionDenied(str(exc)) from exc
+        except CommandInvalid as exc:
+            raise _invalid(exc) from exc
+        except IdempotencyConflict as exc:
+            raise Conflict(str(exc)) from exc
+        return Response(CycleSerializer(cycle).data, status=status.HTTP_201_CREATED)
 
     @extend_schema(request=CancelSerializer, responses={200: CommandSerializer})
     @action(detail=True, methods=["post"])

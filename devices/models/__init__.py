@@ -1,16 +1,25 @@
 """Tables of ``devices``."""
 
-from devices.models.catalogue import CommandTemplate, DeviceModel
+from devices.models.catalogue import CatalogueVersion, CommandTemplate, DeviceModel
 from devices.models.commands import Command, CommandEvent
+from devices.models.events import DeviceEvent
 from devices.models.inventory import Device, DeviceShare, PowerLink, Site
+from devices.models.restorations import Restoration
+from devices.models.rules import OwnReplyRule
+from devices.models.schedules import CommandSchedule
 
 __all__ = [
+    "CatalogueVersion",
     "Command",
     "CommandEvent",
+    "CommandSchedule",
     "CommandTemplate",
     "Device",
+    "DeviceEvent",
     "DeviceModel",
     "DeviceShare",
+    "OwnReplyRule",
     "PowerLink",
+    "Restoration",
     "Site",
 ]

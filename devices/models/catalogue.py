@@ -1,11 +1,12 @@
 """The command catalogue of control devices: data, loaded from ``devices/data``."""
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 
-from devices.catalogue import ParamSpec, TemplateSpec
+from devices.catalogue import CatalogueError, ParamSpec, TemplateSpec, check_template
 from devices.replies import ReplyRuleError, load_rules
 from platforms.roles import Role
 
@@ -67,6 +68,9 @@ class CommandTemplate(models.Model):
     min_role = models.CharField(_("lowest role"), max_length=16)
     dangerous = models.BooleanField(_("dangerous"), default=False)
     source = models.CharField(_("source"), max_length=200, blank=True)
+    is_edited = models.BooleanField(
+        _("our own"), default=False, help_text=_("Otherwise an update of REMOSA brings it up to date.")
+    )
 
     class Meta:
         verbose_name = _("command template")
@@ -82,6 +86,16 @@ class CommandTemplate(models.Model):
         """The name in the language of the reader."""
         return self.name_ru if (translation.get_language() or "").startswith("ru") else self.name_en
 
+    def clean(self) -> None:
+        try:
+            check_template(self.spec)
+        except CatalogueError as exc:
+            names = {field.name for field in self._meta.concrete_fields}
+            raise ValidationError({exc.column: exc.problem} if exc.column in names else str(exc)) from exc
+        twins = CommandTemplate.objects.filter(model=self.model_id, body=self.body).exclude(pk=self.pk)
+        if twins.exists():
+            raise ValidationError({"body": _("Another command of this model sends the same text.")})
+
     @property
     def is_repair(self) -> bool:
         """Whether a job may send it: harmless to settings, and the output is on again afterwards by itself."""
@@ -95,3 +109,25 @@ class CommandTemplate(models.Model):
             body=self.body, params=tuple(ParamSpec.from_dict(item) for item in self.params), effect=self.effect,
             power=self.power, min_role=self.min_role, source=self.source, line=self.line, dangerous=self.dangerous,
         )  # fmt: skip
+
+
+class CatalogueVersion(models.Model):
+    """What a model understood, and what its replies meant, from ``at`` on; kept for ever."""
+
+    model = models.ForeignKey(DeviceModel, models.CASCADE, related_name="versions", verbose_name=_("model"))
+    number = models.PositiveIntegerField(_("version"))
+    what = models.CharField(_("what changed"), max_length=200)
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", verbose_name=_("person")
+    )
+    at = models.DateTimeField(_("time"))
+    content = models.JSONField(_("content"), default=dict)  # {"templates": [...], "rules": [...]}
+
+    class Meta:
+        verbose_name = _("version of a model")
+        verbose_name_plural = _("versions of models")
+        ordering = ["-at", "-pk"]
+        constraints = [models.UniqueConstraint(fields=["model", "number"], name="catalogue_version_number")]
+
+    def __str__(self) -> str:
+        return f"{self.model} · {self.number}"

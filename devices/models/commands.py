@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from devices.models.catalogue import CommandTemplate
 from devices.models.inventory import Device
+from devices.models.restorations import Restoration
 from devices.states import IN_FLIGHT, CommandState
 from platforms.models import Platform
 from platforms.querysets import PlatformQuerySet
@@ -20,6 +21,8 @@ class Command(models.Model):
         PERSON = "person", _("person")
         API = "api", _("API")
         JOB = "job", _("job")
+        SCHEDULE = "schedule", _("schedule")
+        RESTORE = "restore", _("restoring power")
 
     PLATFORM_PATH = "platform"
     OWNER_PATHS = ("device__owner", "device__shares__user", "target__owner", "target__shares__user")
@@ -68,6 +71,14 @@ class Command(models.Model):
     )
     reason = models.CharField(_("why"), max_length=300, blank=True)
     cause_id = models.UUIDField(_("cause"))
+    restoration = models.ForeignKey(
+        Restoration,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="commands",
+        verbose_name=_("power to be restored"),
+    )
     idem_key = models.CharField(max_length=200)
     request_digest = models.CharField(max_length=64)
     created_at = models.DateTimeField(_("requested"))

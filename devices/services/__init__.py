@@ -9,6 +9,7 @@ from devices.services.commands import (
     refusal_at_barrier,
     request_command,
 )
+from devices.services.events import record_event
 from devices.services.inventory import create_device, find_device, link_power, remove_device, unlink_power
 from devices.services.observations import (
     Observed,
@@ -18,6 +19,7 @@ from devices.services.observations import (
     record_observations,
 )
 from devices.services.outcomes import (
+    assign_reply,
     confirm,
     record_delivery,
     record_failed,
@@ -27,22 +29,30 @@ from devices.services.outcomes import (
     record_unknown,
     sweep_commands,
 )
+from devices.services.restorations import power_cycle, see_to
+from devices.services.shares import change_share, end_share, may_share, share_device
 
 __all__ = [
     "Observed",
     "adopt_names",
+    "assign_reply",
     "cancel_command",
+    "change_share",
     "clamp_future",
     "close_unknown",
     "confirm",
     "create_device",
     "dispatch_waiting",
+    "end_share",
     "find_device",
     "link_power",
     "mark_unknown",
     "may_send",
+    "may_share",
+    "power_cycle",
     "preview",
     "record_delivery",
+    "record_event",
     "record_failed",
     "record_observations",
     "record_refused_at_barrier",
@@ -52,6 +62,8 @@ __all__ = [
     "refusal_at_barrier",
     "remove_device",
     "request_command",
+    "see_to",
+    "share_device",
     "sweep_commands",
     "unlink_power",
 ]

@@ -12,18 +12,21 @@ from django.db import IntegrityError, transaction
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
-from devices.catalogue import ParamError, Rendered, render
+from devices.catalogue import DARKENING, ParamError, Rendered, render
 from devices.errors import CommandForbidden, CommandInvalid, IdempotencyConflict, TransportRefused
-from devices.models import Command, CommandTemplate, Device
+from devices.models import Command, CommandTemplate, Device, Restoration
 from devices.ports import CommandTransport, Quote
 from devices.signals import command_moved
-from devices.states import COMMAND, IN_FLIGHT, CommandState
+from devices.states import COMMAND, IN_FLIGHT, RESTORATION, RESTORATION_LIVE, CommandState, RestorationState
 from platforms import audit
 from platforms.access import may, role_of
 from platforms.roles import RANK, Perm
 from remosa.lib.registry import backend
+from remosa.lib.tasks import later
 
 S = CommandState
+LIVE = [state.value for state in RESTORATION_LIVE]
+LONE_OFF = ("off", "off_later", "on_then_off")  # nothing switches on again by itself afterwards
 NO_LONGER_NEEDED = frozenset({"condition_cleared", "case_closed", "job_changed"})
 TAKEN_BACK = frozenset({"actor_lost_right"})
 MAX_KEY = 200  # characters of an idempotency key
@@ -95,12 +98,14 @@ def request_command(
     reason: str = "",
     ttl: timedelta | None = None,
     restores: Command | None = None,
+    restoration: Restoration | None = None,
 ) -> Command:
     """Ask ``device`` for one command; idempotent by ``(platform, idem_key)``.
 
     The row, its audit line and the transport's own row are one transaction; nothing leaves before it
     commits. Raises CommandInvalid, CommandForbidden, or IdempotencyConflict when the key was used for
     something else. A full quota does not raise: the command ends ``blocked`` with its reason.
+    ``restoration`` is the story that the command belongs to; nobody else darkens its output meanwhile.
     """
     template = template_of(device, template_key)
     if actor is not None and not may_send(actor, device, template):
@@ -112,6 +117,9 @@ def request_command(
                              fields={"idem_key": f"1 to {MAX_KEY} characters"})  # fmt: skip
     rendered = _render(template, params)
     digest = _digest(device, template_key, rendered.params, target)
+    is_new = not Command.objects.filter(platform=device.platform_id, idem_key=idem_key).exists()
+    if is_new and restoration is None and template.power in DARKENING:
+        refuse_if_restoring(device, template.line)
     with transaction.atomic():
         command, created = Command.objects.get_or_create(
             platform=device.platform,
@@ -119,7 +127,8 @@ def request_command(
             defaults={
                 "device": device, "target": target, "template": template, "params": rendered.params,
                 "body": rendered.body, "effect": template.effect, "power": template.power,
-                "lane_exempt": _is_exempt(template, device, restores), "state": S.REQUESTED, "state_changed_at": now,
+                "lane_exempt": _is_exempt(template, device, restores, restoration), "restoration": restoration,
+                "state": S.REQUESTED, "state_changed_at": now,
                 "source": source, "source_ref": source_ref, "job_id": job_id, "case_id": case_id, "actor": actor,
                 "reason": reason, "cause_id": cause_id, "request_digest": digest, "created_at": now,
                 "expires_at": now + (ttl or timedelta(seconds=settings.COMMAND_TTL_S)),
@@ -140,9 +149,49 @@ def _digest(device: Device, key: str, params: Mapping[str, Any], target: Device 
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _is_exempt(template: CommandTemplate, device: Device, restores: Command | None) -> bool:
+def refuse_if_restoring(device: Device, line: int) -> None:
+    """CommandInvalid while an overlapping output is on its way back."""
+    if being_restored(device.pk, line):
+        sentence = _("This output is just being switched on again. Wait until that is done.")
+        raise CommandInvalid(sentence, fields={"line": sentence})
+
+
+def being_restored(device_id: int, line: int) -> bool:
+    """Whether REMOSA is bringing this output back; what people switched off is only watched."""
+    return live_on(device_id, line).exclude(way=Restoration.Way.WATCH).exists()
+
+
+def live_on(device_id: int, line: int) -> Any:
+    """The live stories of dark outputs that overlap ``line``."""
+    rows = Restoration.objects.filter(device=device_id, state__in=LIVE)
+    return rows.filter(line__in=(0, line)) if line else rows
+
+
+def _open_watch(command: Command, *, now: datetime) -> None:
+    """A lone OFF is about to leave: its output is watched until it is on or a person says that it may stay off."""
+    line = command.template.line
+    for old in live_on(command.device_id, line).filter(way=Restoration.Way.WATCH):
+        RESTORATION.move(old, RestorationState.CANCELLED, now=now, outcome="off_again", next_at=None)
+    row, _created = Restoration.objects.get_or_create(
+        platform_id=command.platform_id, idem_key=f"watch:{command.pk}",
+        defaults={
+            "device_id": command.device_id, "line": line, "way": Restoration.Way.WATCH,
+            "minutes": int(command.params.get("minutes", 0)), "state": RestorationState.DARK, "state_changed_at": now,
+            "source": command.source, "actor_id": command.actor_id, "reason": command.reason,
+            "cause_id": command.cause_id, "created_at": now,
+            "next_at": now + timedelta(seconds=settings.SMS_VALIDITY_S),
+        },
+    )  # fmt: skip
+    Command.objects.filter(pk=command.pk).update(restoration=row)
+
+
+def _is_exempt(
+    template: CommandTemplate, device: Device, restores: Command | None, restoration: Restoration | None
+) -> bool:
     """A query never changes anything; an ON that undoes the command in the lane must not wait for it."""
-    if template.effect == CommandTemplate.Effect.QUERY:
+    if template.effect == CommandTemplate.Effect.QUERY or (
+        restoration is not None and template.power == "on"
+    ):
         return True
     if template.power != "on" or restores is None:
         return False
@@ -187,6 +236,8 @@ def _dispatch(command: Command, *, now: datetime) -> bool:
 def _ring(command: Command) -> None:
     key = command.pk
     transaction.on_commit(lambda: command_moved.send_robust(Command, command_id=key))
+    if command.restoration_id is not None:
+        later("devices.tasks.restoration", command.restoration_id)
 
 
 def move_on(command: Command, target: CommandState, *, now: datetime, why: str = "", **columns: Any) -> bool:
@@ -194,6 +245,8 @@ def move_on(command: Command, target: CommandState, *, now: datetime, why: str =
     with transaction.atomic():
         if not COMMAND.move(command, target, now=now, why=why[:300], **columns):
             return False
+        if command.restoration_id is not None:  # the sweep looks at its story now, should the bell be lost
+            Restoration.objects.filter(pk=command.restoration_id, state__in=LIVE).update(next_at=now)
         _ring(command)
         if target not in IN_FLIGHT:
             dispatch_waiting(device_id=command.device_id, now=now)
@@ -252,7 +305,7 @@ def refusal_at_barrier(command_id: uuid.UUID, *, now: datetime) -> str | None:
     None means that the message may leave: from this moment on a reply is awaited, not before.
     """
     command = Command.objects.select_related(
-        "device__platform", "target", "platform", "template", "actor"
+        "device__platform", "target", "platform", "template", "actor", "restoration"
     ).get(pk=command_id)
     if command.state != S.QUEUED:
         return f"command_{command.state}"
@@ -265,6 +318,12 @@ def refusal_at_barrier(command_id: uuid.UUID, *, now: datetime) -> str | None:
     for path in settings.COMMAND_GUARDS:
         if reason := import_string(path)(command, now=now):
             return str(reason)
+    story = command.restoration
+    if command.power in DARKENING and (story is None or story.way == Restoration.Way.WATCH):
+        if being_restored(command.device_id, command.template.line):
+            return "output_being_restored"
+        if command.power in LONE_OFF and story is None:
+            _open_watch(command, now=now)
     reply_until = now + timedelta(seconds=settings.COMMAND_REPLY_WAIT_S)
     Command.objects.filter(pk=command.pk).update(reply_until=reply_until)
     return None

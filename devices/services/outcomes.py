@@ -5,9 +5,10 @@ frees the actuator's lane when it ends the command.
 """
 
 import logging
+import re
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,10 +16,15 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Case, DateTimeField, F, Q, Value, When
 
+from devices.catalogue import DARKENING
 from devices.models import Command, Device
-from devices.replies import ReplyRule, ReplyVerdict, load_rules, read_reply
-from devices.services.commands import dispatch_waiting, move_on, state_after_refusal
-from devices.states import AWAITING_REPLY, CommandState, DeviceState
+from devices.replies import ReplyRule, ReplyVerdict, read_reply
+from devices.services.commands import dispatch_waiting, live_on, move_on, state_after_refusal
+from devices.services.events import record_event
+from devices.services.restorations import due_stories, see_to
+from devices.services.rules import rules_for
+from devices.services.schedules import due_schedules, run_schedule
+from devices.states import AWAITING_REPLY, MAY_HAVE_ACTED, CommandState, DeviceState
 from platforms import audit
 
 logger = logging.getLogger(__name__)
@@ -28,14 +34,17 @@ BOOT_MINUTES = 5  # after power is back, until a player is expected online
 
 
 def _get(command_id: uuid.UUID) -> Command:
-    return Command.objects.select_related("device__model", "template__model", "platform", "target").get(
-        pk=command_id
+    rows = Command.objects.select_related(
+        "device__model", "template__model", "platform", "target", "restoration"
     )
+    return rows.get(pk=command_id)
 
 
 def recovery_time(command: Command) -> timedelta:
     """How long after the device acts its players may be dark: the command's own minutes, and booting."""
     minutes = command.params.get("minutes", 0) if command.power == "cycle" else 0
+    if command.power == "off" and command.restoration is not None:
+        minutes = command.restoration.minutes
     return timedelta(seconds=(float(minutes) + BOOT_MINUTES) * settings.DEVICE_MINUTE_S)
 
 
@@ -130,15 +139,35 @@ def record_reply(device: Device, *, text: str, at: datetime) -> ReplyOutcome:
         ).order_by("created_at")
         if _awaited_from(command) <= at
     ]
-    rules = load_rules(device.model.reply_rules) if device.model else []
-    chosen, verdict = _choose(candidates, rules, text.replace("\x00", ""))
+    chosen, verdict = _choose(candidates, rules_for(device), text.replace("\x00", ""))
     with transaction.atomic():
-        _note_facts(device, verdict, at=at)
+        changed = _note_facts(device, verdict, at=at)
+        _note_events(device, verdict, changed, at=at)
         if chosen is not None:
             _settle_reply(chosen, verdict, at=at)
             return ReplyOutcome("matched", command=chosen, verdict=verdict, facts=verdict.facts)
     several = len(candidates) > 1 and verdict.kind != "event"
     return ReplyOutcome("ambiguous" if several else "unmatched", verdict=verdict, facts=verdict.facts)
+
+
+def assign_reply(command: Command, *, text: str, at: datetime, by: Any) -> bool:
+    """A person says that ``text`` answers ``command``: it is read as such; False when the command has ended.
+
+    A rule that confirms or refuses this command decides; a text that none reads is "answered, state unknown".
+    """
+    command = _get(command.pk)
+    verdict = read_reply(text, rules_for(command.device), awaiting=command.template.spec, sent=command.params)
+    if verdict.mismatch:
+        verdict = replace(
+            verdict, kind="unrecognised"
+        )  # the person knows better than a rule of another command
+    with transaction.atomic():
+        changed = _note_facts(command.device, verdict, at=at)
+        _note_events(command.device, verdict, changed, at=at)
+        if command.state not in AWAITING_REPLY:
+            return False
+        _settle_reply(command, verdict, at=at)
+    return True
 
 
 def _awaited_from(command: Command) -> datetime:
@@ -154,13 +183,67 @@ def _awaited_from(command: Command) -> datetime:
     return max(command.created_at, known_at - timedelta(seconds=slack_s))
 
 
-def _note_facts(device: Device, verdict: ReplyVerdict, *, at: datetime) -> None:
-    """What the reply says of the device; a text that comes after a newer one changes nothing."""
+def _note_facts(device: Device, verdict: ReplyVerdict, *, at: datetime) -> dict[str, Any]:
+    """What the reply says of the device; the facts that it changed, as {name: value before}.
+
+    Each fact has its age in ``facts_at``, and a text that comes after a newer one changes nothing. "Off for
+    ten minutes" is not a lasting fact.
+    """
     facts = Device.objects.select_for_update(of=("self",)).values_list("facts", flat=True).get(pk=device.pk)
+    ages, before = dict(facts.get("facts_at", {})), dict(facts)
+    for name, value in verdict.facts.items():
+        if name.startswith("out") and "minutes" in verdict.echoes:
+            continue
+        known_at = ages.get(name, facts.get("heard_at") if name in facts else None)
+        if known_at is None or datetime.fromisoformat(known_at) <= at:
+            facts[name], ages[name] = value, at.isoformat()
     heard_at = facts.get("heard_at")
-    if heard_at is not None and datetime.fromisoformat(heard_at) > at:
-        return
-    Device.objects.filter(pk=device.pk).update(facts={**facts, **verdict.facts, "heard_at": at.isoformat()})
+    if heard_at is None or datetime.fromisoformat(heard_at) < at:
+        facts["heard_at"] = at.isoformat()
+    Device.objects.filter(pk=device.pk).update(facts={**facts, "facts_at": ages})
+    device.facts = {**facts, "facts_at": ages}
+    return {name: before.get(name) for name in verdict.facts if facts.get(name) != before.get(name)}
+
+
+def _note_events(device: Device, verdict: ReplyVerdict, changed: dict[str, Any], *, at: datetime) -> None:
+    """What happened: told by the device unasked, seen in an answer, or not explained by anything we asked for."""
+    if verdict.kind == "event":
+        kind = verdict.reason or verdict.matched_rule
+        record_event(
+            device, kind, at=at, unless_repeated=True, text=verdict.masked_text[:200], **verdict.facts
+        )
+    elif "mains" in changed:
+        kind = "mains_lost" if device.facts["mains"] == "lost" else "mains_back"
+        if changed["mains"] is not None or kind == "mains_lost":
+            record_event(
+                device, kind, at=at, unless_repeated=True, text=verdict.masked_text[:200], **verdict.facts
+            )
+    for name in changed:
+        if (
+            re.fullmatch("out[0-9]", name)
+            and device.facts[name] == "off"
+            and not _is_explained(device, int(name[3:]), at)
+        ):
+            record_event(device, "off_unasked", at=at, line=int(name[3:]), text=verdict.masked_text[:200])
+
+
+def _is_explained(device: Device, line: int, at: datetime) -> bool:
+    """Whether somebody wanted this output off, or may have."""
+    if live_on(device.pk, line).exists():
+        return True
+    last = (
+        Command.objects.filter(
+            device=device, template__line__in=(0, line), state__in=[*MAY_HAVE_ACTED, S.QUEUED],
+            power__in=[*DARKENING, "on", "on_later", "schedule", "thermostat"],
+        )
+        .order_by("-created_at")
+        .first()
+    )  # fmt: skip
+    if last is None:
+        return False
+    if last.power == "cycle":
+        return last.verify_until is None or last.verify_until > at
+    return last.power not in ("on", "on_later") and last.restoration_id is None
 
 
 def _choose(
@@ -208,6 +291,8 @@ def sweep_commands(*, now: datetime) -> int:
         ),
     ]
     moved = sum(_safely(settle, command, now=now) for rows, settle in due for command in list(rows[:SWEEP]))
+    moved += sum(_safely(see_to, key, now=now) for key in due_stories(now=now, limit=SWEEP))
+    moved += sum(_safely(run_schedule, key, now=now) for key in due_schedules(now=now, limit=SWEEP))
     waiting = Command.objects.filter(state=S.REQUESTED).order_by().values_list("device_id", flat=True)
     return moved + sum(_safely(_send_on, key, now=now) for key in list(waiting.distinct()[:SWEEP]))
 

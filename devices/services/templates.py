@@ -6,6 +6,7 @@ from typing import Any
 from django.db import transaction
 
 from devices.catalogue import DATA, TemplateSpec, load_catalogue
+from remosa.lib.clock import utcnow
 
 
 def shipped_models() -> list[dict[str, Any]]:
@@ -20,6 +21,7 @@ def shipped_models() -> list[dict[str, Any]]:
 def load_catalogue_into_tables() -> int:
     """Create or update each model and template of ``devices/data``; the number of templates. Repeatable."""
     from devices.models import CommandTemplate, DeviceModel  # also called while apps are being migrated
+    from devices.services.rules import keep_version
 
     specs = load_catalogue()
     with transaction.atomic():
@@ -34,6 +36,8 @@ def load_catalogue_into_tables() -> int:
                 DeviceModel.objects.filter(pk=model.pk).update(reply_rules=rules)
             models[code] = model
         _write(CommandTemplate, models, specs)
+        for model in models.values():
+            keep_version(model, what="REMOSA", by=None, now=utcnow())
     return len(specs)
 
 
@@ -46,7 +50,7 @@ def _write(table: Any, models: dict[str, Any], specs: list[TemplateSpec]) -> Non
         row = known.get((model.pk, spec.key))
         if row is None:
             new.append(table(model=model, key=spec.key, **columns))
-        elif any(getattr(row, name) != value for name, value in columns.items()):
+        elif not row.is_edited and any(getattr(row, name) != value for name, value in columns.items()):
             for name, value in columns.items():
                 setattr(row, name, value)
             changed.append(row)

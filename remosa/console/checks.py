@@ -23,6 +23,7 @@ outbox = may_open("sms.smsmessage")
 inbox = may_open("sms.inboundsms")
 platforms = may_open("platforms.platform")
 members = may_open("platforms.membership")
+invitations = may_open("platforms.invitation")
 tokens = may_open("platforms.apitoken")
 audit = may_open("platforms.auditevent")
 operator = is_superadmin

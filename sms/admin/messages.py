@@ -21,6 +21,7 @@ from platforms.console.display import DASH, ago, link, moment, pill
 from platforms.roles import Perm
 from remosa.lib.clock import utcnow
 from remosa.lib.redact import mask_msisdn, redact
+from sms.admin.inbox import InboxDeeds
 from sms.display import reason_text
 from sms.errors import SmsError
 from sms.models import InboundSms, SmsMessage
@@ -160,15 +161,17 @@ class SmsMessageAdmin(PlatformAdmin):
 
 
 @admin.register(InboundSms)
-class InboundSmsAdmin(PlatformAdmin):
+class InboundSmsAdmin(InboxDeeds, PlatformAdmin):
     list_display = ("text", "state_now", "received", "from_whom", "answered", "platform", "why")
     list_filter = ("state", "platform")
+    refusals = (*PlatformAdmin.refusals, SmsError)
     list_select_related = ("device", "platform", "command__template__model")
     search_fields = ("body", "sender", "device__name")
     search_help_text = _("text, number or device")
     date_hierarchy = "received_at"
     fields = ("state_now", "platform", "from_whom", "text", "answered", "received_at", "sent_at", "why")
     deeds = (
+        *InboxDeeds.inbox_deeds,
         Deed(
             "set_aside", _("Set aside"), Perm.CONTROL, icon="inventory_2",
             question=_("It leaves the list of what nobody could place. It is not deleted."),

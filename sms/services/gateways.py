@@ -112,10 +112,11 @@ def reserve_slot(message: SmsMessage, *, now: datetime) -> Gateway | None:
     """Take one place of its rate at the best gateway for ``message``; None when all are full or ill.
 
     A message that its last gateway did not take (or whose process did not take it up in time) goes
-    to another one first, if there is another by which it may travel.
+    to another one first, if there is another by which it may travel. So does a command that names a gateway
+    before its first try: the one by which the same command was lost before.
     """
     rows = routes(message)
-    if message.attempts or message.handed_until is not None:
+    if message.attempts or message.handed_until is not None or message.command_id is not None:
         rows.sort(key=lambda row: row.pk == message.gateway_id)  # stable: the order stays otherwise
     return next((row for row in rows if is_well(row, now=now) and _take_slot(row, now=now)), None)
 

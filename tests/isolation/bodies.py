@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db import models
 
-from devices.models import Device, PowerLink, Site
+from devices.models import Command, Device, PowerLink, Site
 from exporters.models import Exporter
 from platforms.models import Platform, User
 from tests.isolation.world import World
@@ -43,6 +43,14 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
         "create": {"platform": Ref(Platform), "user": Ref(User), "role": "viewer"},
         "update": {"platform": Ref(Platform), "user": Ref(User), "role": "viewer"},
     },
+    "InvitationsView": {
+        "create": {"platform": Ref(Platform), "email": "new@example.org", "role": "viewer"},
+        "resend": {},
+    },
+    "SharesView": {
+        "create": {"device": Ref(Device), "user": Ref(User), "level": "viewer"},
+        "update": {"device": Ref(Device), "user": Ref(User), "level": "admin"},
+    },
     "SitesView": {
         "create": {"platform": Ref(Platform), "name": "new"},
         "update": {"platform": Ref(Platform), "name": "new"},
@@ -52,7 +60,16 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
         "update": {"platform": Ref(Platform), "site": Ref(Site), "name": "new"},
     },
     "PowerLinksView": {"create": {"device": Ref(Device), "socket": SOCKET, "line": 1}},
-    "CommandsView": {"create": COMMAND, "preview": COMMAND, "cancel": {"reason": "x"}},
+    "CommandsView": {
+        "create": COMMAND, "preview": COMMAND, "cancel": {"reason": "x"},
+        "bulk": {"devices": Ref(PowerLink, many=True, through="socket_id"), "template": "status", "confirm": False},
+        "cycle": {"device": SOCKET, "line": 1, "minutes": 1, "target": Ref(Device)},
+    },
+    "CommandSchedulesView": {"create": {"device": SOCKET, "template": "status", "cron": "0 8 * * *"}},
+    "InboundSmsView": {
+        "assign": {"command": Ref(Command)},
+        "teach": {"rule": {"name": "new", "pattern": "x", "verdict": "info"}},
+    },
     "GatewaysView": {
         "create": {"platform": Ref(Platform), "name": "new", "kind": "console"},
         "update": {"platform": Ref(Platform), "name": "new"},
@@ -86,7 +103,10 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "CasesView": {"acknowledge": {}, "repair": {}, "cancel": {"reason": "x"}},
     "AuditView": {"export": {}},
-    "TokensView": {"create": {"name": "new", "platform": Ref(Platform), "scopes": ["edge"]}},
+    "TokensView": {
+        "create": {"name": "new", "platform": Ref(Platform), "scopes": ["edge"]},
+        "rotate": {},
+    },
 }  # fmt: skip
 BODILESS = {"list", "retrieve", "destroy", "targets"}
 

@@ -83,3 +83,61 @@ def test_no_input_gives_anything_but_e164_or_a_value_error(written: str) -> None
     assert msisdn[1:].isascii()
     assert msisdn[1:].isdigit()
     assert normalise_msisdn(msisdn) == msisdn
+
+
+# --- 300 spellings -----------------------------------------------------------------------------------
+
+NUMBERS = {  # canonical: country code, groups of the rest
+    "+79001234567": ("7", ("900", "123", "45", "67")),
+    "+74951234567": ("7", ("495", "123", "45", "67")),
+    "+375291234567": ("375", ("29", "123", "45", "67")),
+    "+77012345678": ("7", ("701", "234", "56", "78")),
+    "+4915123456789": ("49", ("151", "2345", "67", "89")),
+}
+JOINS = ("", " ", "-", ".", "\u00a0", " - ", "  ", ". ")
+FORMS = (
+    "+{country}{sep}{rest}",
+    "+{country} ({first}) {tail}",
+    " +{country}{sep}{rest} ",
+    "+{country}({first}){tail}",
+)
+
+
+def spellings() -> list[tuple[str, str]]:
+    """(as written, canonical): every number in every form with every separator, and as dialled at home."""
+    found = []
+    for canonical, (country, groups) in NUMBERS.items():
+        for sep in JOINS:
+            rest, tail = sep.join(groups), sep.join(groups[1:])
+            found += [
+                (form.format(country=country, sep=sep, rest=rest, first=groups[0], tail=tail), canonical)
+                for form in FORMS
+            ]
+            if country == "7":
+                first = groups[0]
+                home = [f"8{sep}{rest}", f"8 ({first}) {tail}", f"7{sep}{rest}", f"8({first}){tail}"]
+                home.append(f"({first}) {tail}")
+                found += [(written, canonical) for written in home]
+    return found
+
+
+BROKEN = [
+    "{}0000000", "{}a", "{}#", "{};ext=1", "tel:{}", "{},{}", "{}\n{}", "\uff0b{}", "{}\u200b", "00{}", "{}*", "*{}#",
+    "++{}",
+]  # fmt: skip
+REFUSED = [form.format(canonical, canonical) for canonical in NUMBERS for form in BROKEN]
+
+
+def test_300_spellings_are_one_number_or_refused(figure) -> None:
+    wrong = [(written, right) for written, right in spellings() if normalise_msisdn(written) != right]
+    taken = []
+    for written in REFUSED:
+        try:
+            taken.append((written, normalise_msisdn(written)))
+        except ValueError:
+            continue
+
+    assert wrong == []
+    assert taken == []
+    assert len(spellings()) + len(REFUSED) >= 300
+    figure("phones", f"{len(spellings())} spellings of {len(NUMBERS)} numbers, {len(REFUSED)} refused")

@@ -10,7 +10,7 @@ from notifications.models import Delivery, Notice
 from notifications.ports import Origin, Text
 from notifications.services import address_to, deliver_due
 from notifications.states import DeliveryState
-from platforms.models import QuotaReservation
+from platforms.models import AuditEvent, QuotaReservation
 from remosa.lib.clock import utcnow
 from sms.models import SmsMessage
 from sms.outbox import Pump
@@ -140,3 +140,28 @@ def test_line_fits_two_parts(text):
     assert len(line) <= LONGEST
     assert "\n" not in line
     assert count(line.replace("😀", "аа")[:LONGEST]).parts <= 2
+
+
+# --- asking for it -------------------------------------------------------------------------------------
+MY_SMS = "/admin/notifications/notice/sms-for-me/"
+
+
+def test_person_asks_for_sms_by_themselves(client, north, bob):
+    client.force_login(bob)
+    assert MY_SMS in client.get("/admin/notifications/notice/").content.decode()
+
+    client.post(MY_SMS, {"phone": "8 916 123-45-67", "wants_sms": "on"})
+
+    bob.refresh_from_db()
+    assert (bob.phone, bob.wants_sms) == (PHONE, True)
+    assert AuditEvent.objects.filter(verb="user.changed", actor_id=str(bob.pk)).count() == 1
+
+
+@pytest.mark.parametrize("phone", ["", "112", "x"])
+def test_sms_need_a_number_that_can_be_reached(client, north, bob, phone):
+    client.force_login(bob)
+
+    answer = client.post(MY_SMS, {"phone": phone, "wants_sms": "on"})
+
+    bob.refresh_from_db()
+    assert (answer.status_code, bob.wants_sms) == (400, False)

@@ -1,0 +1,41 @@
+"""What happened to a device, as a sentence. Pure: a word and data in, text out, in the active language."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+
+def output_words(line: Any) -> str:
+    """``output 2``, or all of them."""
+    return _("all outputs") if line in (0, "0") else _("output %(line)s") % {"line": line}
+
+
+def event_sentence(kind: str, data: Mapping[str, Any]) -> str:
+    """The event ``kind``; a word that nobody has put into a sentence yet is shown as it is."""
+    output = {"output": output_words(data.get("line", "?")), "text": str(data.get("text", ""))}
+    sentences: dict[str, Callable[[], str]] = {
+        "mains_lost": lambda: _("The mains are lost at the socket. Nothing is rebooted there until they are back."),
+        "mains_back": lambda: _("The mains are back at the socket."),
+        "alarm": lambda: _("An input of the socket raised an alarm."),
+        "low_signal": lambda: _("The GSM signal of the socket is weak: commands may be lost."),
+        "temperature": lambda: _("The temperature at the socket left its range."),
+        "delay_done": lambda: _("A delay of the socket has run out. Ask for its status to know what is on."),
+        "master_registered": lambda: _("The socket has accepted a new administrator's number."),
+        "off_unasked": lambda: _("The socket says that %(output)s is off, and REMOSA did not switch it off.") % output,
+        "left_dark": lambda: _(
+            "A person switched %(output)s off, and it is still off. Switch it on, or say that it stays off."
+        ) % output,
+        "not_on_again": lambda: _(
+            "REMOSA cannot get %(output)s on again. It goes on trying: look at the socket."
+        ) % output,
+        "on_again": lambda: _("It is certain that %(output)s is on again.") % output,
+        "left_off": lambda: _("A person leaves %(output)s off.") % output,
+        "not_armed": lambda: _("The socket did not confirm that it will switch on again: nothing was switched off."),
+        "armed_too_late": lambda: _("The socket confirmed its delay too late: nothing was switched off."),
+        "off_not_sent": lambda: _("The OFF did not get through: nothing was switched off."),
+    }  # fmt: skip
+    return sentences[kind]() if kind in sentences else f"{kind.replace('_', ' ')}"
+
+
+EVENT_TONES = {"info": "grey", "warning": "amber", "critical": "red"}
