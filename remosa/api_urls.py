@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.routers import APIRootView, DefaultRouter
 from rest_framework.views import APIView
 
+from automation.alerts_api import AlertSourcesView, AlertsView
 from automation.api import CasesView, JobsView, MaintenanceView
 from automation.prometheus_api import PrometheusDevicesView
 from devices.api import (
@@ -86,6 +87,8 @@ router.register(
 router.register("sms", SmsView, basename="sms")
 router.register("exporters", ExportersView, basename="exporter")
 router.register("jobs", JobsView, basename="job")
+router.register("alerts", AlertsView, basename="alert")
+router.register("alert-sources", AlertSourcesView, basename="alert-source")
 router.register("maintenance", MaintenanceView, basename="maintenance")
 router.register("cases", CasesView, basename="case")
 router.register("ledger", LedgerView, basename="ledger")

@@ -97,6 +97,11 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
             "devices": Ref(Device, many=True),
         },
     },
+    "AlertSourcesView": {
+        "create": {"platform": Ref(Platform), "name": "new", "kind": "grafana", "secret": "zqnewsecretofasource"},
+        "update": {"platform": Ref(Platform), "name": "new", "kind": "grafana"},
+        "config": {},
+    },
     "MaintenanceView": {
         "create": WORKS, "update": WORKS,
     },
