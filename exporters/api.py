@@ -13,7 +13,6 @@ from rest_framework.decorators import action
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework_simplejwt.authentication import JWTAuthentication
 
 from exporters.errors import KindIsFixed
 from exporters.macs import MacReport, read_mac_lines
@@ -28,7 +27,7 @@ from exporters.services import (
     update_exporter,
 )
 from platforms.api import writing
-from platforms.api.authentication import EdgeTokenAuthentication, Machine
+from platforms.api.authentication import EdgeTokenAuthentication, FamilyAuthentication, Machine
 from platforms.api.base import Changes, Creates, Deletes, PlatformViewSet, Reads
 from platforms.api.errors import Conflict, Invalid
 from platforms.api.filters import ScopedFilterSet
@@ -223,7 +222,7 @@ class ExporterMacsView(mixins.ListModelMixin, PlatformViewSet):
 
     model = ExporterTarget
     serializer_class = MacSerializer
-    authentication_classes = [EdgeTokenAuthentication, JWTAuthentication, SessionAuthentication]
+    authentication_classes = [EdgeTokenAuthentication, FamilyAuthentication, SessionAuthentication]
     permission_classes = [EdgeOrSignedIn, HoldsPerm]
     pagination_class = None
     related = ("exporter", "device")

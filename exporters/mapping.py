@@ -199,7 +199,8 @@ def _facts(stored: object, wrong: dict[str, str]) -> dict[str, str]:
                 "name": name
             }
         elif not isinstance(path, str) or (sentence := expression_fault(path)):
-            wrong["facts"] = f"{name}: {sentence if isinstance(path, str) else _('Write a path.')}"
+            fault = sentence if isinstance(path, str) else _("Write a path.")
+            wrong["facts"] = f"{name}: {fault}"
     return {} if "facts" in wrong else {str(name): str(path) for name, path in stored.items()}
 
 

@@ -24,6 +24,7 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.views import ChangeList
 
 from platforms import audit
+from platforms.console.confirmation import confirmed_again
 from platforms.console.deeds import DeedsMixin, refusal_sentence
 from platforms.console.filters import ChoicesDropdownFilter, ScopedRelatedFilter
 from platforms.console.grants import grants_of
@@ -88,7 +89,7 @@ class ScopedChoices:
         if related is Platform:
             return Platform.objects.filter(pk__in=grants.platforms(self.making_perm))
         if is_tenant_model(related):
-            rows = related._default_manager.visible_to(request.user)
+            rows = related._default_manager.visible_to(request.user, held=grants.platforms)
             platform_id = self.platform_of_page(request)
             return rows.of(platform_id) if platform_id is not None else rows
         page = self.admin_site._registry.get(related)
@@ -191,7 +192,7 @@ class PlatformRights:
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet:
         rows = super().get_queryset(request)
-        return rows.visible_to(request.user, self.view_perm)
+        return rows.visible_to(request.user, self.view_perm, held=grants_of(request).platforms)
 
 
 class CountedOnce(ChangeList):
@@ -214,6 +215,7 @@ class SafePages(ModelAdmin):
     compressed_fields = True
     actions = ()
     refusals: tuple[type[Exception], ...] = ()
+    asks_again = False  # a session that is some time old says who it is before anything is written here
     audited_app = ""  # the first half of the audit's verb; the app's label unless given
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
@@ -248,7 +250,10 @@ class SafePages(ModelAdmin):
         """What is not there is not there, before anybody asks who may delete it."""
         if self.get_object(request, unquote(object_id)) is None:
             raise Http404
-        return super().delete_view(request, object_id, extra_context)
+        view = super().delete_view
+        if self.asks_again and request.method == "POST":
+            view = confirmed_again(view)
+        return view(request, object_id, extra_context)
 
     def formfield_for_dbfield(
         self, db_field: models.Field, request: HttpRequest, **kwargs: Any
@@ -288,6 +293,13 @@ class SafePages(ModelAdmin):
         extra_context: Any = None,
     ) -> HttpResponse:
         """A service's refusal rolls everything back, and the same form is shown again with its sentence."""
+        if self.asks_again and request.method == "POST":
+            return confirmed_again(self._changeform)(request, object_id, form_url, extra_context)
+        return self._changeform(request, object_id, form_url, extra_context)
+
+    def _changeform(
+        self, request: HttpRequest, object_id: str | None, form_url: str, extra_context: Any
+    ) -> HttpResponse:
         try:
             return super().changeform_view(request, object_id, form_url, extra_context)
         except self.refusals as exc:
@@ -471,7 +483,8 @@ class PlatformAdmin(ScopedChoices, PlatformRights, DeedsMixin, SafePages):
     ) -> tuple[models.QuerySet, bool]:
         """Rows found are rows of the scoped list; asked once more here, because autocompletes pass by the list."""
         found, may_repeat = super().get_search_results(request, queryset, search_term)
-        return found.visible_to(request.user, self.view_perm), may_repeat
+        held = grants_of(request).platforms
+        return found.visible_to(request.user, self.view_perm, held=held), may_repeat
 
 
 class PlatformInline(ScopedChoices, PlatformRights, TabularInline):

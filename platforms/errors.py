@@ -22,3 +22,7 @@ class RoleTooHigh(PlatformsError):
 
 class LastAdmin(PlatformsError):
     """The last admin of a platform cannot be removed."""
+
+
+class InvitationClosed(PlatformsError):
+    """The invitation was used, withdrawn or renewed, its time is over, or whoever invited may not any more."""

@@ -46,3 +46,26 @@ def may_grant(own: str, granted: str) -> bool:
     if own in ("superadmin", Role.ADMIN):
         return True
     return own == Role.MANAGER and RANK[granted] < RANK[Role.MANAGER]
+
+
+def may_touch(own: str) -> list[str]:
+    """The roles that ``own`` grants, changes and dismisses."""
+    return [role for role in Role.values if may_grant(own, role)]
+
+
+def grants_table() -> str:
+    """Permission × role as Markdown, for docs/roles.md."""
+    roles = list(Role.values)
+    lines = [f"| | superadmin | {' | '.join(roles)} |", "|---|---" + "|---" * len(roles) + "|"]
+    for perm in Perm:
+        held = ["yes" if perm.value in GRANTS[role] else "no" for role in roles]
+        lines.append(f"| {perm.label} (`{perm.value}`) | yes | {' | '.join(held)} |")
+    return "\n".join(lines)
+
+
+def ranks_table() -> str:
+    """Who grants which role, as Markdown, for docs/roles.md."""
+    lines = ["| | grants, changes and dismisses |", "|---|---|"]
+    for own in ["superadmin", *Role.values]:
+        lines.append(f"| {own} | {', '.join(may_touch(own)) or 'nobody'} |")
+    return "\n".join(lines)

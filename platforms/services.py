@@ -59,7 +59,7 @@ def set_role(*, user: User, platform: Platform, role: str | None, by: Any = None
         Platform.objects.select_for_update().get(pk=platform.pk)
         User.objects.select_for_update().get(pk=user.pk)
         current = Membership.objects.filter(user=user, platform=platform).first()
-        _check_rank(by=by, platform=platform, old=current.role if current else None, new=role)
+        check_rank(by=by, platform=platform, old=current.role if current else None, new=role)
         _check_last_admin(platform=platform, current=current, new=role)
         groups = sync_groups(platform)
         user.groups.remove(*[group for name, group in groups.items() if name != role])
@@ -83,7 +83,8 @@ def set_role(*, user: User, platform: Platform, role: str | None, by: Any = None
     return member
 
 
-def _check_rank(*, by: Any, platform: Platform, old: str | None, new: str | None) -> None:
+def check_rank(*, by: Any, platform: Platform, old: str | None, new: str | None) -> None:
+    """RoleTooHigh unless ``by`` may touch a member of role ``old`` and grant ``new``; None stands for no role."""
     if by is None or (by.is_superuser and by.is_active):
         return
     mine = Membership.objects.filter(user=by, user__is_active=True, platform=platform)
@@ -100,6 +101,12 @@ def _check_last_admin(*, platform: Platform, current: Membership | None, new: st
     )
     if not others.exists():
         raise LastAdmin(f"platform {platform.pk} would be left without an admin")
+
+
+def check_can_go(user: User) -> None:
+    """LastAdmin when a platform would be left without an admin if this account were switched off."""
+    for member in Membership.objects.filter(user=user, role=Role.ADMIN).select_related("platform"):
+        _check_last_admin(platform=member.platform, current=member, new=None)
 
 
 def _sync_staff(user: User) -> None:

@@ -77,6 +77,34 @@ def revoke(row: ApiToken, *, by: Any, now: datetime) -> bool:
     return True
 
 
+def rotate(
+    row: ApiToken, *, by: Any, now: datetime, keep_for: timedelta = timedelta(days=1)
+) -> tuple[ApiToken, str]:
+    """A new text for the same use; the old one ends after ``keep_for``, so that no program is left standing.
+
+    The new token lives as long from now as the old one was meant to.
+    """
+    life = row.expires_at - row.created_at if row.expires_at else None
+    with transaction.atomic():
+        fresh, text = issue(
+            name=row.name, scopes=row.scopes, by=by, platform=row.platform, user=row.user,
+            expires_at=now + life if life else None,
+        )  # fmt: skip
+        end = min(now + keep_for, row.expires_at or now + keep_for)
+        ApiToken.objects.filter(pk=row.pk, revoked_at=None).update(expires_at=end)
+        audit.record(
+            actor=audit.person(by), verb="token.rotated", target=row, platform=row.platform, at=now,
+            after={"replaced_by": fresh.lookup, "expires_at": end},
+        )  # fmt: skip
+    return fresh, text
+
+
+def revoke_all(user: Any, *, by: Any, now: datetime) -> int:
+    """End every token of a person at once; how many."""
+    rows = list(ApiToken.objects.filter(user=user.pk, revoked_at=None))
+    return sum(revoke(row, by=by, now=now) for row in rows)
+
+
 def from_header(value: str) -> str:
     """The token in an Authorization header: ``Bearer``, ``Token``, bare, or the password of ``Basic``; "" if none."""
     scheme, _space, rest = value.strip().partition(" ")

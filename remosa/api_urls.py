@@ -10,8 +10,8 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.routers import APIRootView, DefaultRouter
 from rest_framework.views import APIView
-from rest_framework_simplejwt.views import TokenObtainPairView, TokenRefreshView
 
+from automation.alerts_api import AlertSourcesView, AlertsView
 from automation.api import CasesView, JobsView, MaintenanceView
 from automation.prometheus_api import PrometheusDevicesView
 from devices.api import (
@@ -20,12 +20,16 @@ from devices.api import (
     CommandTemplatesView,
     DeviceEventsView,
     DevicesView,
+    OnboardingsView,
     PowerLinksView,
     RestorationsView,
+    SharesView,
     SitesView,
 )
 from exporters.api import ExporterMacsView, ExportersView
+from platforms.api.invitations import InvitationsView
 from platforms.api.permissions import SignedIn
+from platforms.api.signin import RefreshView, RevokeView, SignInView
 from platforms.api.views import AuditView, LedgerView, MembersView, PlatformsView, TokensView
 from sms.api import GatewaysView, InboundSmsView, SmsView
 
@@ -65,9 +69,12 @@ class UnknownPath(APIView):
 router = Router()
 router.register("platforms", PlatformsView, basename="platform")
 router.register("members", MembersView, basename="member")
+router.register("invitations", InvitationsView, basename="invitation")
 router.register("sites", SitesView, basename="site")
 router.register("devices", DevicesView, basename="device")
+router.register("device-shares", SharesView, basename="device-share")
 router.register("device-links", PowerLinksView, basename="device-link")
+router.register("onboardings", OnboardingsView, basename="onboarding")
 router.register("command-templates", CommandTemplatesView, basename="command-template")
 router.register("commands", CommandsView, basename="command")
 router.register("command-schedules", CommandSchedulesView, basename="command-schedule")
@@ -80,6 +87,8 @@ router.register(
 router.register("sms", SmsView, basename="sms")
 router.register("exporters", ExportersView, basename="exporter")
 router.register("jobs", JobsView, basename="job")
+router.register("alerts", AlertsView, basename="alert")
+router.register("alert-sources", AlertSourcesView, basename="alert-source")
 router.register("maintenance", MaintenanceView, basename="maintenance")
 router.register("cases", CasesView, basename="case")
 router.register("ledger", LedgerView, basename="ledger")
@@ -91,8 +100,9 @@ macs = ExporterMacsView.as_view({"get": "list", "post": "add", "delete": "remove
 urlpatterns = [
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path("docs/", DocsView.as_view(url_name="schema"), name="docs"),
-    path("v1/auth/token/", TokenObtainPairView.as_view(), name="token"),
-    path("v1/auth/token/refresh/", TokenRefreshView.as_view(), name="token-refresh"),
+    path("v1/auth/token/", SignInView.as_view(), name="token"),
+    path("v1/auth/token/refresh/", RefreshView.as_view(), name="token-refresh"),
+    path("v1/auth/token/revoke/", RevokeView.as_view(), name="token-revoke"),
     path("v1/exporter-macs/", macs, name="exporter-macs"),
     path("v1/prometheus/devices/", PrometheusDevicesView.as_view({"get": "list"}), name="prometheus-devices"),
     path("v1/", include(router.urls)),

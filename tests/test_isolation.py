@@ -52,6 +52,15 @@ def test_every_tenant_model_has_something_to_leak(worlds: Worlds) -> None:
     assert (bare, unmarked) == ([], [])
 
 
+def test_the_long_form_asks_enough(worlds: Worlds, figure: Callable[[str, str], None]) -> None:
+    south, north, root = worlds
+
+    number = sweep.count(all_routes(), all_callers(south, north, root))
+
+    figure("isolation, long form", f"{number} combinations and the forms of the console, in `make soak`")
+    assert number >= 20_000
+
+
 @pytest.mark.timeout(600)
 def test_nobody_finds_anything_of_another_platform_in_a_sample(
     worlds: Worlds, figure: Callable[[str, str], None]

@@ -80,6 +80,7 @@ class CaseAdmin(PlatformAdmin):
         ),
         Deed(
             "repair", _("Power-cycle now"), Perm.CONTROL, icon="restart_alt", template="console/repair.html",
+            asks_again=True,
             when=lambda row: is_live(row) and row.kind == Case.Kind.DEVICE and row.job_id is not None,
         ),
         Deed(

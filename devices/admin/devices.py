@@ -17,10 +17,20 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget
 
 from devices.admin.bulk import BulkPages
+from devices.admin.commissioning import CommissioningPage
+from devices.admin.moves import MoveDeeds, ResumeForm
 from devices.admin.send import SendPages
 from devices.display import state_pill
 from devices.models import Device, DeviceShare, PowerLink
-from devices.services import create_device, link_power, remove_device, unlink_power
+from devices.services import (
+    change_share,
+    create_device,
+    end_share,
+    link_power,
+    remove_device,
+    share_device,
+    unlink_power,
+)
 from platforms import switches
 from platforms.admin_base import PlatformAdmin, PlatformInline, grants_of
 from platforms.console.deeds import Deed, ReasonForm
@@ -70,18 +80,48 @@ class DeviceForm(forms.ModelForm):
         return cleaned
 
 
+class ShareFormSet(forms.BaseInlineFormSet):
+    """Shares made, changed and ended on a device's page; the services write them."""
+
+    by: Any = None
+
+    def save(self, commit: bool = True) -> list[DeviceShare]:
+        """Called by the page inside its transaction; a refusal of a service rolls everything back."""
+        self.new_objects, self.changed_objects, self.deleted_objects = [], [], []
+        for form in self.initial_forms:
+            row = form.instance
+            if form in self.deleted_forms:
+                end_share(row, by=self.by)
+                self.deleted_objects.append(row)
+            elif form.has_changed():
+                values = {name: form.cleaned_data[name] for name in form.changed_data}
+                change_share(row, by=self.by, **values)
+                self.changed_objects.append((row, form.changed_data))
+        for form in self.extra_forms:
+            if form.has_changed() and form not in self.deleted_forms:
+                chosen = {name: form.cleaned_data[name] for name in ("user", "level", "notifications")}
+                self.new_objects.append(share_device(device=self.instance, by=self.by, **chosen))
+        return self.new_objects
+
+
 class ShareInline(PlatformInline):
     """Who sees this device besides those who see all of the platform."""
 
     model = DeviceShare
+    formset = ShareFormSet
     fields = ("user", "level", "notifications")
     change_perm = delete_perm = Perm.MANAGE_DEVICES
     verbose_name_plural = _("Shared with")
     hide_title = True
 
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        made = super().get_formset(request, obj, **kwargs)
+        made.by = request.user
+        return made
+
 
 @admin.register(Device)
-class DeviceAdmin(BulkPages, SendPages, PlatformAdmin):
+class DeviceAdmin(MoveDeeds, CommissioningPage, BulkPages, SendPages, PlatformAdmin):
     form = DeviceForm
     list_display = ("name", "state_now", "seen", "kind_name", "site", "platform", "power", "number")
     list_filter = ("kind", "state", "platform", "site", "model", "is_active")
@@ -93,6 +133,7 @@ class DeviceAdmin(BulkPages, SendPages, PlatformAdmin):
     inlines = (ShareInline,)
     head_template = "console/device_head.html"
     deeds = (
+        *MoveDeeds.move_deeds,
         Deed(
             "stop_automation", _("No automation here"), Perm.MANAGE_DEVICES, icon="stop_circle", form=ReasonForm,
             question=_(
@@ -101,12 +142,15 @@ class DeviceAdmin(BulkPages, SendPages, PlatformAdmin):
             when=lambda row: row.is_active and device_stop(row) is None,
         ),
         Deed(
-            "resume_automation", _("Automation again"), Perm.MANAGE_DEVICES, icon="play_arrow",
-            question=_("Automation may act for this device again."),
+            "resume_automation", _("Automation again"), Perm.MANAGE_DEVICES, icon="play_arrow", form=ResumeForm,
+            question=_(
+                "Automation may act for this device again. After a move or a replacement it wants proof first: "
+                "an answer of the socket since then, or your word that you have seen it work."
+            ),
             when=lambda row: device_stop(row) is not None,
         ),
         Deed(
-            "take_out", _("Take out of service"), Perm.MANAGE_DEVICES, icon="delete", danger=True,
+            "take_out", _("Take out of service"), Perm.MANAGE_DEVICES, icon="delete", danger=True, asks_again=True,
             question=_(
                 "Its number and its place in the limit become free, its power links are closed. Its history stays."
             ),
@@ -183,7 +227,12 @@ class DeviceAdmin(BulkPages, SendPages, PlatformAdmin):
         return shown
 
     def head_context(self, request: HttpRequest, row: Device) -> dict[str, Any]:
-        return {"may_send": bool(self.sendable(request, row)), "cycle_url": self._cycle_url(request, row)}
+        may_commission = row.kind == Device.Kind.SOCKET and row.is_active and row.model is not None
+        return {
+            "may_send": bool(self.sendable(request, row)),
+            "cycle_url": self._cycle_url(request, row),
+            "may_commission": may_commission and self.holds(request, Perm.MANAGE_DEVICES, row),
+        }
 
     def _cycle_url(self, request: HttpRequest, row: Device) -> str:
         """Where the person may power-cycle what powers this device; "" when they may not."""
@@ -258,6 +307,7 @@ class DeviceAdmin(BulkPages, SendPages, PlatformAdmin):
 
     def resume_automation(self, request: HttpRequest, row: Device, answers: dict[str, Any]) -> str:
         """Deed: end every stop of this device."""
+        self.require_recheck(request, row, answers)
         while switch := device_stop(row):
             if not switches.release(switch, by=request.user, now=utcnow()):
                 break

@@ -32,6 +32,7 @@ from devices.errors import CommandForbidden, CommandInvalid, IdempotencyConflict
 from devices.models import Command, CommandTemplate, Device, PowerLink
 from devices.parameters import ParamSpec
 from devices.services import may_send, preview, request_command
+from platforms.console.confirmation import confirmed_again
 from platforms.console.grants import grants_of
 from platforms.roles import RANK
 from remosa.lib.clock import utcnow
@@ -161,7 +162,7 @@ class SendPages:
         confirm = ConfirmForm(request.POST if "sending" in request.POST else None)
         sure = not needs_confirmation(template) or confirm.is_valid()
         if "sending" in request.POST and sure:
-            return self._send(request, device, template, target, form)
+            return confirmed_again(self._send)(request, device, template, target, form)
         shown = {
             "rendered": rendered,
             "price": price,

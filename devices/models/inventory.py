@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from devices.models.catalogue import DeviceModel
 from devices.states import DeviceState
-from platforms.models import Platform
+from platforms.models import Membership, Platform
 from platforms.models.platform import default_time_zone, validate_time_zone
 from platforms.querysets import PlatformQuerySet
 from remosa.lib.macs import normalise_mac
@@ -92,6 +92,12 @@ class Device(models.Model):
     observed_at = models.DateTimeField(_("observed"), null=True, editable=False)
     state_source = models.CharField(_("said by"), max_length=64, blank=True, editable=False)
     facts = models.JSONField(_("facts"), default=dict, blank=True, editable=False)
+    recheck_since = models.DateTimeField(
+        _("waits for a check since"),
+        null=True,
+        editable=False,
+        help_text=_("It was moved or replaced, and nobody has seen it work since."),
+    )
     labels = models.JSONField(_("labels"), default=dict, blank=True)
     notes = models.TextField(_("notes"), blank=True)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
@@ -153,7 +159,7 @@ class DeviceShare(models.Model):
         VIEWER = "viewer", _("viewer")
 
     PLATFORM_PATH = "device__platform"
-    OWNER_PATHS = ("user",)
+    OWNER_PATHS = ("user", "device__owner")
 
     device = models.ForeignKey(Device, models.CASCADE, related_name="shares", verbose_name=_("device"))
     user = models.ForeignKey(
@@ -171,6 +177,12 @@ class DeviceShare(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} · {self.device}"
+
+    def clean(self) -> None:
+        if self.user_id is None or self.device_id is None:
+            return
+        if not Membership.objects.filter(user=self.user_id, platform=self.device.platform_id).exists():
+            raise ValidationError({"user": _("Choose a member of the device's platform.")})
 
 
 class PowerLink(models.Model):

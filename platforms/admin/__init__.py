@@ -1,5 +1,6 @@
 """Pages of ``platforms``: clients, their people, tokens, the audit, stops of automation."""
 
+from platforms.admin.invitations import InvitationAdmin
 from platforms.admin.journal import AuditEventAdmin
 from platforms.admin.people import MembershipAdmin, UserAdmin
 from platforms.admin.platform import PlatformPage
@@ -9,6 +10,7 @@ from platforms.admin.tokens import ApiTokenAdmin
 __all__ = [
     "ApiTokenAdmin",
     "AuditEventAdmin",
+    "InvitationAdmin",
     "KillSwitchAdmin",
     "MembershipAdmin",
     "PlatformPage",

@@ -4,26 +4,44 @@ import secrets
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as AccountAdmin
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils.translation import gettext as _g
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from platforms import audit
+from platforms import audit, dismissal, second_factor
 from platforms.admin_base import PlatformAdmin, SuperadminAdmin, grants_of
+from platforms.console.confirmation import confirmed_again
+from platforms.console.deeds import Deed, DeedsMixin
 from platforms.console.people import NewMemberForm, grantable_roles
 from platforms.models import Membership, User
 from platforms.roles import Perm, Role
-from platforms.services import set_role
+from platforms.services import check_can_go, set_role
+from remosa.lib.clock import utcnow
+
+
+class DismissForm(forms.Form):
+    """Who takes over, and why."""
+
+    successor = forms.ModelChoiceField(
+        label=_("Successor"), queryset=User.objects.none(), required=False, widget=UnfoldAdminSelectWidget,
+        empty_label=_("nobody: the devices have no owner then"),
+    )  # fmt: skip
+    reason = forms.CharField(
+        label=_("Reason"), max_length=300, required=False, widget=UnfoldAdminTextInputWidget,
+        help_text=_("Stands in the audit."),
+    )  # fmt: skip
 
 
 class RoleFormSet(forms.BaseInlineFormSet):
-    """Roles changed and memberships ended on a platform's page; the service writes both, with its rules."""
+    """Roles changed on a platform's page; the service writes them, with its rules."""
 
     by: Any = None
 
@@ -32,10 +50,7 @@ class RoleFormSet(forms.BaseInlineFormSet):
         self.new_objects, self.changed_objects, self.deleted_objects = [], [], []
         for form in self.initial_forms:
             row = form.instance
-            if form in self.deleted_forms:
-                set_role(user=row.user, platform=row.platform, role=None, by=self.by)
-                self.deleted_objects.append(row)
-            elif form.has_changed():
+            if form.has_changed():
                 set_role(user=row.user, platform=row.platform, role=form.cleaned_data["role"], by=self.by)
                 self.changed_objects.append((row, form.changed_data))
         return []
@@ -48,7 +63,18 @@ class MembershipAdmin(PlatformAdmin):
     list_select_related = ("user", "platform")
     search_fields = ("user__username", "user__first_name", "user__last_name", "user__email")
     search_help_text = _("name or e-mail")
-    change_perm = delete_perm = Perm.MANAGE_MEMBERS
+    change_perm = Perm.MANAGE_MEMBERS
+    asks_again = True
+    deeds = (
+        Deed(
+            "dismiss", _("Dismiss"), Perm.MANAGE_MEMBERS, icon="person_off", danger=True, asks_again=True,
+            form=DismissForm, template="console/dismiss.html",
+            question=_(
+                "Their sessions, sign-ins of programs and shares end at once. Jobs and their history stay;"
+                " no job stops."
+            ),
+        ),
+    )  # fmt: skip
 
     def get_fields(self, request: HttpRequest, obj: Membership | None = None) -> Any:
         if obj is None:
@@ -109,19 +135,48 @@ class MembershipAdmin(PlatformAdmin):
         }  # fmt: skip
         return TemplateResponse(request, "console/once.html", context, headers={"Cache-Control": "no-store"})
 
-    def delete_model(self, request: HttpRequest, obj: Membership) -> None:
-        set_role(user=obj.user, platform=obj.platform, role=None, by=request.user)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+    def allows(self, request: HttpRequest, deed: Deed, row: Any) -> bool:
         """Only those whose role one could also grant."""
-        if not super().has_delete_permission(request, obj) or not isinstance(obj, Membership):
-            return super().has_delete_permission(request, obj)
-        return obj.role in dict(grantable_roles(grants_of(request), obj.platform_id))
+        return super().allows(request, deed, row) and self._is_below(request, row)
+
+    def deed_form(self, request: HttpRequest, deed: Deed, row: Any) -> forms.Form:
+        form = super().deed_form(request, deed, row)
+        form.fields["successor"].queryset = (
+            User.objects.filter(memberships__platform=row.platform, is_active=True)
+            .exclude(pk=row.user_id).order_by("username")
+        )  # fmt: skip
+        return form
+
+    def ask(
+        self, request: HttpRequest, deed: Deed, row: Any, form: forms.Form, **context: Any
+    ) -> HttpResponse:
+        left = dismissal.left_by(row.user, row.platform)
+        ends = dismissal.is_only_platform(row.user, row.platform)
+        return super().ask(request, deed, row, form, left=left, ends_account=ends, **context)
+
+    def dismiss(self, request: HttpRequest, row: Membership, answers: dict[str, Any]) -> HttpResponse:
+        """Deed: the person keeps nothing of this platform."""
+        counts = dismissal.dismiss(
+            row, successor=answers["successor"], reason=answers["reason"], by=request.user, now=utcnow()
+        )
+        messages.success(
+            request, _g("%(person)s has no access to this platform any more.") % {"person": row.user}
+        )
+        if counts.get("sockets_with_number"):
+            messages.warning(
+                request,
+                _g("%(count)d sockets still obey their phone number. Remove it there.")
+                % {"count": counts["sockets_with_number"]},
+            )
+        return HttpResponseRedirect(reverse("admin:platforms_membership_changelist"))
+
+    def _is_below(self, request: HttpRequest, row: Membership) -> bool:
+        return row.role in dict(grantable_roles(grants_of(request), row.platform_id))
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         if not super().has_change_permission(request, obj) or not isinstance(obj, Membership):
             return super().has_change_permission(request, obj)
-        return obj.role in dict(grantable_roles(grants_of(request), obj.platform_id))
+        return self._is_below(request, obj)
 
     @display(description=_("person"), ordering="user__username")
     def person(self, row: Membership) -> str:
@@ -150,11 +205,20 @@ FIRST = (
 
 
 @admin.register(User)
-class UserAdmin(AccountAdmin, SuperadminAdmin):
+class UserAdmin(DeedsMixin, AccountAdmin, SuperadminAdmin):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
     deletable = False
+    asks_again = True
+    change_form_outer_before_template = "console/head.html"
+    deeds = (
+        Deed(
+            "take_app_off", _("Take the authenticator app off"), Perm.MANAGE_PLATFORM, icon="phonelink_erase",
+            danger=True, asks_again=True, when=second_factor.has_factor,
+            question=_("For somebody who has lost the phone and the recovery codes: they sign in by password alone."),
+        ),
+    )  # fmt: skip
     list_display = ("username", "email", "full_name", "is_active", "is_superuser", "last_login")
     list_filter = ("is_active", "is_superuser")
     search_fields = ("username", "first_name", "last_name", "email")
@@ -169,8 +233,30 @@ class UserAdmin(AccountAdmin, SuperadminAdmin):
         (None, {"fields": FIRST}),
     )  # fmt: skip
 
+    def holds(self, request: HttpRequest, perm: str | None, obj: Any = None) -> bool:
+        return self.has_module_permission(request)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        row = kwargs.get("obj")
+        if row is not None:
+            context["deed_buttons"] = self.deed_buttons(request, row)
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        """Whoever sets somebody else's password says who they are first."""
+        return confirmed_again(super().user_change_password)(request, id, form_url)
+
+    def take_app_off(self, request: HttpRequest, row: User, answers: dict[str, Any]) -> str:
+        """Deed: sign in by password alone again."""
+        second_factor.remove(row, by=request.user)
+        return _g("They sign in by password alone now, and can set up another app.")
+
     def store(self, request: HttpRequest, obj: User, form: forms.ModelForm, change: bool) -> None:
-        """The console is open to superadmins and to members."""
+        """The console is open to superadmins and to members; the last admin of a platform is not switched off."""
+        if change and "is_active" in form.changed_data and not obj.is_active:
+            check_can_go(obj)
         obj.is_staff = obj.is_superuser or (change and obj.memberships.exists())
         super().store(request, obj, form, change)
 

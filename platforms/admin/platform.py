@@ -48,9 +48,14 @@ class MemberInline(PlatformInline):
     formset = RoleFormSet
     fields = ("person", "role", "created_at")
     readonly_fields = ("person", "created_at")
-    change_perm = delete_perm = Perm.MANAGE_PLATFORM
+    change_perm = Perm.MANAGE_PLATFORM
     add_perm = None
     hide_title = True
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        made = super().get_formset(request, obj, **kwargs)
+        made.by = request.user
+        return made
 
     @display(description=_("person"))
     def person(self, row: Membership) -> str:

@@ -22,6 +22,11 @@ from platforms.roles import Perm
 from remosa.lib.clock import utcnow
 
 
+def is_live(row: ApiToken) -> bool:
+    """Whether the token is good for something now."""
+    return row.revoked_at is None and (row.expires_at is None or row.expires_at > utcnow())
+
+
 class IssueForm(forms.ModelForm):
     """What the token is for. The operator's scope belongs to no platform."""
 
@@ -63,12 +68,18 @@ class IssueForm(forms.ModelForm):
 class ApiTokenAdmin(PlatformAdmin):
     form = IssueForm
     view_perm = add_perm = Perm.MANAGE_PLATFORM
+    asks_again = True
     list_display = ("name", "platform", "scope_names", "state", "last_used", "expires", "issuer")
     list_filter = ("platform",)
     list_select_related = ("platform", "user", "created_by")
     search_fields = ("name", "lookup")
     fields = ("name", "platform", "scopes", "expires_at")
     deeds = (
+        Deed(
+            "renew", _("Renew"), Perm.MANAGE_PLATFORM, icon="autorenew", asks_again=True,
+            question=_("A new text for the same use. The old one ends in a day, so that nothing stands still."),
+            when=is_live,
+        ),
         Deed(
             "revoke", _("Revoke"), Perm.MANAGE_PLATFORM, icon="block", danger=True,
             question=_("Programs that use this token are refused from now on. This cannot be undone."),
@@ -105,13 +116,21 @@ class ApiTokenAdmin(PlatformAdmin):
         self, request: HttpRequest, obj: ApiToken, post_url_continue: Any = None
     ) -> HttpResponse:
         """The one page that ever shows the token."""
+        return self._show(request, obj, request._console_secret)  # type: ignore[attr-defined]
+
+    def _show(self, request: HttpRequest, row: ApiToken, text: str) -> HttpResponse:
         context = {
             **self.admin_site.each_context(request),
-            "title": _g("Token “%(name)s”") % {"name": obj.name}, "opts": self.opts, "back": self.page_of(obj),
-            "secret": request._console_secret,  # type: ignore[attr-defined]
+            "title": _g("Token “%(name)s”") % {"name": row.name}, "opts": self.opts, "back": self.page_of(row),
+            "secret": text,
             "advice": _g("Copy it now: it is not kept and cannot be shown again."),
         }  # fmt: skip
         return TemplateResponse(request, "console/once.html", context, headers={"Cache-Control": "no-store"})
+
+    def renew(self, request: HttpRequest, row: ApiToken, answers: dict[str, Any]) -> HttpResponse:
+        """Deed: the next token of the same use."""
+        fresh, text = tokens.rotate(row, by=request.user, now=utcnow())
+        return self._show(request, fresh, text)
 
     def revoke(self, request: HttpRequest, row: ApiToken, answers: dict[str, Any]) -> str:
         """Deed: the token is worth nothing from now on."""

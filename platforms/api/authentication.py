@@ -8,8 +8,10 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
+from rest_framework_simplejwt.authentication import JWTAuthentication
+from rest_framework_simplejwt.tokens import Token
 
-from platforms import audit, tokens
+from platforms import audit, jwt, tokens
 from platforms.models import ApiToken, User
 from platforms.models.tokens import Scope
 from remosa.lib.clock import utcnow
@@ -70,6 +72,26 @@ class EdgeTokenAuthentication(ApiTokenAuthentication):
     """Also a platform's token of an edge exporter."""
 
     machine_scope = Scope.EDGE
+
+
+class FamilyAuthentication(JWTAuthentication):
+    """A JWT whose family and person are asked at each use: what was revoked a moment ago is refused now."""
+
+    def get_user(self, validated_token: Token) -> User:
+        user = jwt.person_of(validated_token)
+        if user is None:
+            raise exceptions.AuthenticationFailed(_("This token is wrong, expired or revoked."))
+        return user
+
+
+class FamilyScheme(OpenApiAuthenticationExtension):
+    """How the schema names JWTs."""
+
+    target_class = "platforms.api.authentication.FamilyAuthentication"
+    name = "jwtAuth"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
 
 
 class ApiTokenScheme(OpenApiAuthenticationExtension):

@@ -13,7 +13,8 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
-from platforms.errors import LastAdmin, QuotaExceeded, RoleTooHigh
+from platforms.api.permissions import ConfirmAgain
+from platforms.errors import InvitationClosed, LastAdmin, QuotaExceeded, RoleTooHigh
 from remosa.lib.lifecycle import IllegalMove
 
 CODES = {
@@ -86,6 +87,8 @@ def _as_api_error(exc: Exception) -> Exception:
         return exceptions.PermissionDenied(_("Nobody grants or takes a role above their own."))
     if isinstance(exc, LastAdmin):
         return Conflict(_("A platform keeps at least one admin. Name another one first."))
+    if isinstance(exc, InvitationClosed):
+        return Conflict(_("This invitation is over: it was used, withdrawn, or its time has passed."))
     if isinstance(exc, IllegalMove):
         return Conflict(str(exc))
     if isinstance(exc, ProtectedError | RestrictedError):
@@ -113,7 +116,7 @@ def _shape(exc: Exception, response: Response) -> dict[str, Any]:
         return error_body(code, str(detail), exc.fields)
     if isinstance(detail, dict):  # simplejwt
         return error_body(code, str(detail.get("detail", "")))
-    own = exc.default_code if isinstance(exc, Conflict | TooMuch) else None
+    own = exc.default_code if isinstance(exc, Conflict | TooMuch | ConfirmAgain) else None
     return error_body(own or code, str(detail))
 
 

@@ -2,11 +2,16 @@
 
 from typing import Any
 
+from django.utils.translation import gettext as _
+from rest_framework import exceptions
+from rest_framework.authentication import SessionAuthentication
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
 from platforms.access import platforms_of
+from platforms.console.confirmation import is_fresh
 from platforms.models import ApiToken
+from remosa.lib.clock import utcnow
 
 
 class DenyAll(BasePermission):
@@ -16,6 +21,12 @@ class DenyAll(BasePermission):
         return False
 
 
+class ConfirmAgain(exceptions.PermissionDenied):
+    """403: a browser's session that is some time old says who it is before it acts."""
+
+    default_code = "confirm_again"
+
+
 class SignedIn(BasePermission):
     """People, and tokens with a scope that fits: ``read`` for safe methods, the view's ``write_scope`` for others."""
 
@@ -23,7 +34,14 @@ class SignedIn(BasePermission):
         if isinstance(request.auth, ApiToken):
             wanted = "read" if request.method in SAFE_METHODS else getattr(view, "write_scope", None)
             return wanted is not None and wanted in request.auth.scopes
-        return bool(request.user and request.user.is_authenticated)
+        if not request.user or not request.user.is_authenticated:
+            return False
+        by_session = isinstance(request.successful_authenticator, SessionAuthentication)
+        if by_session and request.method not in SAFE_METHODS and not is_fresh(request, now=utcnow()):
+            raise ConfirmAgain(
+                _("This session is some time old. Open /admin/confirm/, say who you are, and repeat.")
+            )
+        return True
 
 
 class HoldsPerm(BasePermission):

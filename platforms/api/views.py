@@ -17,7 +17,7 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from platforms import audit_export, ledger, quotas, statement_file, tokens
+from platforms import audit_export, dismissal, ledger, quotas, statement_file, tokens
 from platforms.access import require
 from platforms.api.base import Changes, Creates, Deletes, PlatformViewSet, Reads
 from platforms.api.errors import Conflict, Invalid
@@ -187,7 +187,10 @@ class MemberSerializer(PlatformSerializer):
 
 
 class MembersView(Reads, Creates, Changes, Deletes, PlatformViewSet):
-    """Who works on the caller's platforms. New people are made in the console; here they get roles."""
+    """Who works on the caller's platforms. New people are invited (``invitations``); here they get roles.
+
+    DELETE dismisses: access, sessions and shares end at once; ``?successor=`` takes over what they owned.
+    """
 
     model = Membership
     serializer_class = MemberSerializer
@@ -206,7 +209,18 @@ class MembersView(Reads, Creates, Changes, Deletes, PlatformViewSet):
         return self._set(row.user, row.platform, values.get("role", row.role))
 
     def delete_row(self, row: Membership) -> None:
-        set_role(user=row.user, platform=row.platform, role=None, by=self.request.user)
+        dismissal.dismiss(row, successor=self._successor(row), by=self.request.user, now=utcnow())
+
+    def _successor(self, row: Membership) -> User | None:
+        """Who takes over what the person owned: ``?successor=<person>``, another member."""
+        text = self.request.query_params.get("successor", "")
+        if not text:
+            return None
+        members = Membership.objects.filter(platform=row.platform, user__is_active=True).exclude(pk=row.pk)
+        found = members.filter(user=int(text)).first() if text.isdecimal() and len(text) < 19 else None
+        if found is None:
+            raise Invalid(_("Choose an active member of this platform."), {"successor": [text]})
+        return found.user
 
     def _set(self, user: User, platform: Platform, role: str) -> Membership:
         member = set_role(user=user, platform=platform, role=role, by=self.request.user)
@@ -300,6 +314,18 @@ class TokensView(Reads, Deletes, PlatformViewSet):
         )  # fmt: skip
         row.token = text  # type: ignore[attr-defined]
         shown = IssuedTokenSerializer(row, context=self.get_serializer_context())
+        return Response(shown.data, status=status.HTTP_201_CREATED)
+
+    @extend_schema(request=None, responses={201: IssuedTokenSerializer})
+    @action(detail=True, methods=["post"])
+    def rotate(self, request: Request, pk: str | None = None) -> Response:
+        """A new text for the same use. The old one ends a day later, so that no program is left standing."""
+        row = self.get_object()
+        if row.revoked_at is not None or (row.expires_at is not None and row.expires_at <= utcnow()):
+            raise Conflict(_("This token has ended. Make a new one."))
+        fresh, text = tokens.rotate(row, by=request.user, now=utcnow())
+        fresh.token = text  # type: ignore[attr-defined]
+        shown = IssuedTokenSerializer(fresh, context=self.get_serializer_context())
         return Response(shown.data, status=status.HTTP_201_CREATED)
 
     def delete_row(self, row: ApiToken) -> None:

@@ -21,7 +21,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_protect
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from platforms.errors import LastAdmin, PlatformsError, QuotaExceeded, RoleTooHigh
+from platforms.console.confirmation import confirmed_again
+from platforms.errors import InvitationClosed, LastAdmin, PlatformsError, QuotaExceeded, RoleTooHigh
 from remosa.lib.lifecycle import IllegalMove
 
 
@@ -47,6 +48,7 @@ class Deed:
     when: Callable[[Any], bool] = field(default=lambda row: True)
     template: str = "console/deed.html"
     superadmin: bool = False
+    asks_again: bool = False  # a session that is some time old says who it is before the deed is done
 
 
 class ReasonForm(forms.Form):
@@ -75,6 +77,8 @@ def refusal_sentence(exc: Exception) -> str:
         return _("This is the last admin of the platform. Make somebody else an admin first.")
     if isinstance(exc, RoleTooHigh):
         return _("Your own role does not allow this: nobody grants or takes a role above their own.")
+    if isinstance(exc, InvitationClosed):
+        return _("This invitation is over: it was used, withdrawn, or its time has passed.")
     if isinstance(exc, ValidationError):
         return " ".join(exc.messages)
     return str(exc)
@@ -146,14 +150,18 @@ class DeedsMixin:
             return HttpResponseRedirect(self.page_of(row))
         form = self.deed_form(request, deed, row)
         if request.method == "POST" and form.is_valid():
-            try:
-                with transaction.atomic():
-                    answer = getattr(self, deed.name)(request, row, form.cleaned_data)
-            except self.refusals as exc:
-                self.show_refusal(form, exc)
-            else:
-                return self._after(request, row, answer)
+            do = confirmed_again(self._do) if deed.asks_again else self._do
+            return do(request, deed, row, form)
         return self.ask(request, deed, row, form)
+
+    def _do(self, request: HttpRequest, deed: Deed, row: models.Model, form: forms.Form) -> HttpResponse:
+        try:
+            with transaction.atomic():
+                answer = getattr(self, deed.name)(request, row, form.cleaned_data)
+        except self.refusals as exc:
+            self.show_refusal(form, exc)
+            return self.ask(request, deed, row, form)
+        return self._after(request, row, answer)
 
     def deed_form(self, request: HttpRequest, deed: Deed, row: models.Model) -> forms.Form:
         """The form of the question; a hook for forms that depend on the row."""

@@ -1,10 +1,12 @@
 """Tables of ``platforms``: people, clients, limits, switches, tokens, audit."""
 
 from platforms.models.audit import AuditEvent, AuditHead
+from platforms.models.invitations import Invitation
 from platforms.models.ledger import LedgerEntry
 from platforms.models.limits import QuotaReservation, Usage
 from platforms.models.people import Membership, User
 from platforms.models.platform import Platform, PlatformGroupObjectPermission, PlatformUserObjectPermission
+from platforms.models.signin import Authenticator, RecoveryCode, TokenFamily
 from platforms.models.switches import KillSwitch
 from platforms.models.tokens import ApiToken
 
@@ -12,6 +14,8 @@ __all__ = [
     "ApiToken",
     "AuditEvent",
     "AuditHead",
+    "Authenticator",
+    "Invitation",
     "KillSwitch",
     "LedgerEntry",
     "Membership",
@@ -19,6 +23,8 @@ __all__ = [
     "PlatformGroupObjectPermission",
     "PlatformUserObjectPermission",
     "QuotaReservation",
+    "RecoveryCode",
+    "TokenFamily",
     "Usage",
     "User",
 ]

@@ -2,16 +2,23 @@
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
+from django.core.exceptions import ValidationError
 from django.db import models
+from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
 from platforms.models.platform import Platform, default_time_zone, validate_time_zone
 from platforms.querysets import PlatformQuerySet
 from platforms.roles import Role
+from remosa.lib.phones import normalise_msisdn
 
 
-class User(AbstractUser):
-    """A person. The superadmin is ``is_superuser``; every other right comes from a Membership."""
+class User(AbstractUser):  # type: ignore[django-manager-missing]  # django_otp ships no types
+    """A person. The superadmin is ``is_superuser``; every other right comes from a Membership.
+
+    Sessions and JWTs carry a hash of the password and of ``access_epoch``: whatever changes one of the
+    two ends them all at the next request.
+    """
 
     email = models.EmailField(_("e-mail"), blank=True)
     language = models.CharField(_("language"), max_length=8, choices=settings.LANGUAGES, default="ru")
@@ -20,6 +27,7 @@ class User(AbstractUser):
     )
     telegram_id = models.BigIntegerField(_("Telegram id"), null=True, blank=True, unique=True)
     phone = models.CharField(_("phone"), max_length=16, blank=True)
+    access_epoch = models.PositiveIntegerField(default=0, editable=False)
     wants_sms = models.BooleanField(
         _("SMS when something needs me"), default=False,
         help_text=_("Urgent notices only, at the expense of the platform that they concern."),
@@ -39,6 +47,19 @@ class User(AbstractUser):
 
     def __str__(self) -> str:
         return self.get_full_name() or self.username
+
+    def clean(self) -> None:
+        super().clean()
+        if self.phone:
+            try:
+                self.phone = normalise_msisdn(self.phone)
+            except ValueError as exc:
+                raise ValidationError({"phone": str(exc)}) from exc
+
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        """Django's own hash of the password, and of the epoch."""
+        proof = f"{self.password}:{self.access_epoch}"
+        return salted_hmac("platforms.session", proof, secret=secret, algorithm="sha256").hexdigest()
 
 
 class Membership(models.Model):

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.dataclasses import SearchResult
 from unfold.sites import UnfoldAdminSite
 
-from remosa.console import clients, prometheus, views
+from remosa.console import clients, invitation, login, me, prometheus, views
 
 SEARCHED = ("devices.device", "devices.site", "automation.job", "exporters.exporter", "platforms.platform")
 MOST_FOUND = 10  # of each kind
@@ -63,8 +63,21 @@ class ConsoleSite(UnfoldAdminSite):
                 self.admin_view(prometheus.prometheus_devices),
                 name="prometheus_devices",
             ),
-            path("me/", self.admin_view(views.my_settings), name="my_settings"),
+            path("login/code/", login.code_step, name="login_code"),
+            path("invitation/<str:key>/", invitation.invitation, name="invitation"),
+            path("confirm/", self.admin_view(me.confirm), name="confirm"),
+            path("me/", self.admin_view(me.my_settings), name="my_settings"),
+            path("me/app/", self.admin_view(me.set_up_factor), name="my_factor"),
+            path("me/app/remove/", self.admin_view(me.remove_factor), name="my_factor_remove"),
+            path("me/codes/", self.admin_view(me.renew_codes), name="my_codes"),
+            path("me/tokens/", self.admin_view(me.issue_token), name="my_token"),
+            path("me/tokens/<int:pk>/renew/", self.admin_view(me.rotate_token), name="my_token_rotate"),
+            path("me/tokens/<int:pk>/revoke/", self.admin_view(me.revoke_token), name="my_token_revoke"),
+            path("me/sign-out/", self.admin_view(me.sign_out_everywhere), name="my_sign_out"),
         ]
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return login.door_of(self, request, extra_context)
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[dict[str, Any]]:
         """Asked by several parts of one page: found once per request."""

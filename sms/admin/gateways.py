@@ -135,6 +135,7 @@ class GatewayAdmin(PlatformAdmin):
     deeds = (
         Deed(
             "send_test", _("Send a test SMS"), Perm.MANAGE_PLATFORM, icon="send", form=TestForm,
+            asks_again=True,
             question=_("One real SMS goes out through this gateway and counts against the limit."),
             when=lambda row: row.is_enabled,
         ),

@@ -1,6 +1,7 @@
 """Signing in by JWT and by session; the schema and its pages."""
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core.cache import cache
@@ -8,6 +9,7 @@ from django.core.management import call_command
 from django.test import Client
 
 from devices.models import Site
+from platforms import tokens
 from platforms.models import Platform, User
 from tests.api.conftest import BACKEND, Call
 from tests.factories import make_user
@@ -76,7 +78,7 @@ def test_guessing_a_password_is_locked_out_even_with_the_right_one(
         client.post("/api/v1/auth/token/", {"username": "dora", "password": "wrong"})
     locked = client.post("/api/v1/auth/token/", {"username": "dora", "password": PASSWORD})
 
-    assert locked.status_code in (401, 403)
+    assert locked.status_code == 429
     assert "access" not in locked.json()
 
 
@@ -123,3 +125,41 @@ def test_person_browses_with_own_choices_only(
     assert page["Content-Type"].startswith("text/html")
     assert ">north<" in page.content.decode()
     assert "south" not in page.content.decode()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Authorization": "Bearer {}"},
+        {"Authorization": "Token {}"},
+        {"Authorization": "{}"},
+        {"X-API-Key": "{}"},
+    ],
+)
+def test_a_token_is_taken_in_each_usual_header(api: Call, alice: User, headers: dict[str, str]) -> None:
+    _row, text = tokens.issue(name="t", scopes=["read"], by=alice, user=alice)
+    sent = {name: form.format(text) for name, form in headers.items()}
+
+    answers = [api(None).get("/api/v1/platforms/", headers=sent).status_code]
+    answers.append(api(None).post("/api/v1/sites/", {"name": "x"}, headers=sent).status_code)
+
+    assert answers == [200, 403], "it reads, and writes nothing"
+
+
+def test_a_renewed_token_takes_over_and_the_old_one_ends_a_day_later(
+    api: Call, north: Platform, alice: User, charlie: User
+) -> None:
+    row, text = tokens.issue(name="t", scopes=["edge"], by=alice, platform=north)
+    now = datetime.now(UTC)
+
+    foreign = api(charlie).post(f"/api/v1/tokens/{row.pk}/rotate/")
+    made = api(alice).post(f"/api/v1/tokens/{row.pk}/rotate/")
+    fresh = made.json()["token"]
+
+    assert (foreign.status_code, made.status_code) == (404, 201)
+    assert [bool(tokens.find(each, scope="edge", now=now)) for each in (text, fresh)] == [True, True]
+    in_two_days = now + timedelta(days=2)
+    assert [bool(tokens.find(each, scope="edge", now=in_two_days)) for each in (text, fresh)] == [False, True]
+    api(alice).delete(f"/api/v1/tokens/{row.pk}/")
+    assert tokens.find(text, scope="edge", now=now) is None
+    assert api(alice).post(f"/api/v1/tokens/{row.pk}/rotate/").status_code == 409

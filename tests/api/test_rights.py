@@ -199,7 +199,7 @@ FIXED = {  # resource: (model, what may change by PATCH)
         Gateway,
         {
             "name", "config", "secret", "sender_msisdn", "is_enabled", "priority", "rate_per_minute", "validity_s",
-            "price", "currency", "poll_interval_s", "hook_secret",
+            "price", "price_in", "currency", "poll_interval_s", "hook_secret",
         },
     ),
     "jobs": (

@@ -199,8 +199,9 @@ def test_a_manager_cannot_touch_an_admin(northern: World, alice: User, browser_o
     client = browser_of(mark)
     changed = client.post(reverse("admin:platforms_membership_change", args=[own.pk]), {"role": "viewer"})
     deleted = client.post(reverse("admin:platforms_membership_delete", args=[own.pk]), {"post": "yes"})
+    dismissed = client.post(reverse("admin:platforms_membership_dismiss", args=[own.pk]), {"successor": ""})
 
-    assert (changed.status_code, deleted.status_code) == (403, 403)
+    assert (changed.status_code, deleted.status_code, dismissed.status_code) == (403, 403, 403)
     assert Membership.objects.get(user=alice).role == Role.ADMIN
 
 
@@ -287,7 +288,7 @@ def test_dismissing_a_member_closes_the_console_to_them(
     row = Membership.objects.get(user=bob)
 
     before = bobs.get("/admin/devices/device/").status_code
-    hers.post(reverse("admin:platforms_membership_delete", args=[row.pk]), {"post": "yes"})
+    hers.post(reverse("admin:platforms_membership_dismiss", args=[row.pk]), {"successor": ""})
 
     assert before == 200
     assert bobs.get("/admin/devices/device/").status_code in (302, 403)
@@ -474,7 +475,7 @@ def test_no_page_of_other_peoples_apps_is_left(db: None):
 def test_a_platform_is_made_with_its_role_groups(root: User, browser_of: Pages):
     form = {
         "name": "Fresh", "time_zone": "Europe/Moscow", "is_active": "on", "device_limit": "10", "sms_limit": "20",
-        "sms_people_share_ratio": "0.2",
+        "sms_people_share_ratio": "0.2", "series_limit": "10000",
     }  # fmt: skip
 
     browser_of(root).post(reverse("admin:platforms_platform_add"), form)

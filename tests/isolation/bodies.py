@@ -43,6 +43,14 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
         "create": {"platform": Ref(Platform), "user": Ref(User), "role": "viewer"},
         "update": {"platform": Ref(Platform), "user": Ref(User), "role": "viewer"},
     },
+    "InvitationsView": {
+        "create": {"platform": Ref(Platform), "email": "new@example.org", "role": "viewer"},
+        "resend": {},
+    },
+    "SharesView": {
+        "create": {"device": Ref(Device), "user": Ref(User), "level": "viewer"},
+        "update": {"device": Ref(Device), "user": Ref(User), "level": "admin"},
+    },
     "SitesView": {
         "create": {"platform": Ref(Platform), "name": "new"},
         "update": {"platform": Ref(Platform), "name": "new"},
@@ -52,6 +60,10 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
         "update": {"platform": Ref(Platform), "site": Ref(Site), "name": "new"},
     },
     "PowerLinksView": {"create": {"device": Ref(Device), "socket": SOCKET, "line": 1}},
+    "OnboardingsView": {
+        "create": {"platform": Ref(Platform), "table": "player;mac\nnew;02:55:00:00:00:02\n"},
+        "store": {}, "cancel": {}, "export": {},
+    },
     "CommandsView": {
         "create": COMMAND, "preview": COMMAND, "cancel": {"reason": "x"},
         "bulk": {"devices": Ref(PowerLink, many=True, through="socket_id"), "template": "status", "confirm": False},
@@ -85,12 +97,20 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
             "devices": Ref(Device, many=True),
         },
     },
+    "AlertSourcesView": {
+        "create": {"platform": Ref(Platform), "name": "new", "kind": "grafana", "secret": "zqnewsecretofasource"},
+        "update": {"platform": Ref(Platform), "name": "new", "kind": "grafana"},
+        "config": {},
+    },
     "MaintenanceView": {
         "create": WORKS, "update": WORKS,
     },
     "CasesView": {"acknowledge": {}, "repair": {}, "cancel": {"reason": "x"}},
     "AuditView": {"export": {}},
-    "TokensView": {"create": {"name": "new", "platform": Ref(Platform), "scopes": ["edge"]}},
+    "TokensView": {
+        "create": {"name": "new", "platform": Ref(Platform), "scopes": ["edge"]},
+        "rotate": {},
+    },
 }  # fmt: skip
 BODILESS = {"list", "retrieve", "destroy", "targets"}
 

@@ -5,6 +5,7 @@ import sys
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -15,10 +16,11 @@ from django.core.signals import got_request_exception
 from django.db import transaction
 from django.http import HttpResponse
 from django.test import RequestFactory
-from rest_framework_simplejwt.tokens import RefreshToken
 
-from platforms import tokens
+from platforms import jwt, tokens
+from platforms.console.confirmation import KEY as CONFIRMED_AT
 from platforms.models import User
+from remosa.lib.clock import utcnow
 from tests.isolation.world import World
 
 BACKEND = "platforms.authentication.UsernameOrEmailBackend"
@@ -118,6 +120,7 @@ def session_of(user: User) -> dict[str, str]:
     store = SessionStore()
     store[SESSION_KEY], store[BACKEND_SESSION_KEY] = str(user.pk), BACKEND
     store[HASH_SESSION_KEY] = user.get_session_auth_hash()
+    store[CONFIRMED_AT] = (utcnow() + timedelta(minutes=29)).isoformat()  # the long form lasts
     store.save()
     return {"Cookie": f"{settings.SESSION_COOKIE_NAME}={store.session_key}"}
 
@@ -142,7 +145,7 @@ def all_callers(south: World, north: World, root: User) -> list[Caller]:
     ]  # fmt: skip
     admin_user, gone = south.people["admin"], south.people["gone"]
     _row, operator = tokens.issue(name="operator", scopes=["operator"], by=root)
-    access = str(RefreshToken.for_user(admin_user).access_token)
+    access = jwt.sign_in(admin_user)["access"]
     left = [
         Caller("dismissed by session", south, north, session_of(gone), is_nobody=True, by_session=True),
         Caller("dismissed by token", south, north, bearer(south.tokens["gone"]), is_nobody=True),
@@ -150,7 +153,7 @@ def all_callers(south: World, north: World, root: User) -> list[Caller]:
             "dismissed by JWT",
             south,
             north,
-            bearer(str(RefreshToken.for_user(gone).access_token)),
+            bearer(jwt.sign_in(gone)["access"]),
             is_nobody=True,
         ),
     ]

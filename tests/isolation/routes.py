@@ -11,13 +11,15 @@ from django.utils.regex_helper import normalize
 
 from automation.models import AlertSource, Case
 from exporters.models import Exporter
-from platforms.models import Platform
+from platforms.models import ApiToken, Platform
 from sms.models import Gateway
 
-# Whose number a parameter is, where neither the API's model nor the console's page says it.
+# Whose number a parameter (or that of one path) is, where neither the API's model nor the console's page says it.
 PARAMETERS: dict[str, tuple[type[models.Model], str]] = {
     "exporter_id": (Exporter, "pk"),
     "platform_id": (Platform, "pk"),
+    "admin/me/tokens/<pk>/renew/": (ApiToken, "pk"),
+    "admin/me/tokens/<pk>/revoke/": (ApiToken, "pk"),
     "case_id": (Case, "pk"),
     "hook_id": (Gateway, "hook_id"),
     "source_id": (AlertSource, "pk"),
@@ -40,6 +42,16 @@ OTHERS = {
     "admin/live/": "what the home page refreshes",
     "admin/clients/": "the caller's own platforms as rows",
     "admin/me/": "the caller's own settings",
+    "admin/me/app/": "the caller's own authenticator app",
+    "admin/me/app/remove/": "the caller's own authenticator app",
+    "admin/me/codes/": "the caller's own recovery codes",
+    "admin/me/sign-out/": "the caller's own sessions",
+    "admin/me/tokens/": "the caller's own tokens",
+    "admin/me/tokens/<pk>/renew/": "the caller's own tokens",
+    "admin/me/tokens/<pk>/revoke/": "the caller's own tokens",
+    "admin/confirm/": "the caller's own session",
+    "admin/login/code/": "public: takes a code, of somebody whose password was right",
+    "admin/invitation/<key>/": "public: whoever has the link, which no number leads to",
     "admin/<app_label>/": "an app's pages",
     "admin/<url>": "whatever else begins with /admin/",
     "i18n/setlang/": "the caller's own",
@@ -49,6 +61,7 @@ OTHERS = {
     "api/v1/": "the resources' names",
     "api/v1/auth/token/": "public: takes a password",
     "api/v1/auth/token/refresh/": "public: takes a refresh token",
+    "api/v1/auth/token/revoke/": "public: takes a refresh token",
     "exporters/<exporter_id>/metrics": "scrape token",
     "platforms/<platform_id>/metrics": "scrape token",
     "platforms/<platform_id>/sd": "scrape token",
@@ -147,7 +160,7 @@ def _model_of(path: str, params: tuple[str, ...], callback: Any) -> tuple[type[m
         return view.queryset.model, "pk"
     if path.startswith("admin/") and path not in OTHERS:
         return admin_model(path), "pk"
-    return PARAMETERS.get(params[0], (None, "pk"))
+    return PARAMETERS.get(path) or PARAMETERS.get(params[0], (None, "pk"))
 
 
 def admin_model(path: str) -> type[models.Model] | None:

@@ -250,6 +250,19 @@ def asks_of(web: Web, route: Route, caller: Caller, sample: Sample | None = None
             yield from console_forms(web, route, caller)
 
 
+def count(routes: Iterable[Route], callers: Iterable[Caller]) -> int:
+    """How many questions the long form asks at least: all but the forms, which are read off drawn pages."""
+    number = 0
+    for caller in callers:
+        for route in routes:
+            number += sum(1 for _ask in plain_asks(route, caller))
+            if not route.is_admin and caller.is_thorough:
+                number += sum(1 for _ask in api_asks(route, caller))
+            elif route.is_admin and caller.is_rich:
+                number += sum(1 for _ask in console_queries(route, caller))
+    return number
+
+
 def verbs_for(route: Route, caller: Caller, kind: str) -> tuple[str, ...]:
     """Every verb, where that costs little: a page of the console that is drawn costs fifty refusals.
 

@@ -52,7 +52,7 @@ SHAPED = {
     "AuditEvent.actor_id", "AuditEvent.signature", "AuditEvent.seal", "AuditEvent.seal_previous", "Snapshot.version",
     "Platform.currency", "LedgerEntry.purpose", "LedgerEntry.period", "LedgerEntry.cost_currency",
     "LedgerEntry.price_currency", "AuditHead.chain", "AuditHead.seal", "AuditHead.signature",
-    "SmsMessage.to", "InboundSms.sender",
+    "SmsMessage.to", "InboundSms.sender", "User.phone", "Invitation.email", "Invitation.nonce",
 }  # fmt: skip
 JSON_SHAPED = {
     "ApiToken.scopes", "Job.params", "Command.params", "Gateway.config", "Snapshot.parts", "Snapshot.targets",
