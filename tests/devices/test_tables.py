@@ -66,15 +66,22 @@ def bomb(size: int, parts: int = 1) -> bytes:
     return out.getvalue()
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"", b"   \n", b"\xd0\xcf\x11\xe0old excel", b"PK\x03\x04 no archive", b"x" * 5_000_001,
-        bomb(30_000_000), bomb(300, parts=300), ("mac\n" + "1\n" * (MAX_ROWS + 5)).encode(),
-        ("mac\n" + "\n" * (5 * MAX_ROWS) + "1").encode(), b'mac\n"' + b"a" * 200_000, (";" * 50 + "x\n").encode(),
-    ],
-    ids=str,
-)  # fmt: skip
+TOO_MUCH = {
+    "nothing": b"",
+    "blank": b"   \n",
+    "old excel": b"\xd0\xcf\x11\xe0old excel",
+    "no archive": b"PK\x03\x04 no archive",
+    "large": b"x" * 5_000_001,
+    "zip bomb": bomb(30_000_000),
+    "many parts": bomb(300, parts=300),
+    "many rows": ("mac\n" + "1\n" * (MAX_ROWS + 5)).encode(),
+    "many blank rows": ("mac\n" + "\n" * (5 * MAX_ROWS) + "1").encode(),
+    "an open quote": b'mac\n"' + b"a" * 200_000,
+    "many columns": (";" * 50 + "x\n").encode(),
+}
+
+
+@pytest.mark.parametrize("content", TOO_MUCH.values(), ids=TOO_MUCH)
 def test_what_is_too_large_or_no_table_is_refused_with_a_sentence(content: bytes) -> None:
     with pytest.raises(TableError) as caught:
         read_table(content)
