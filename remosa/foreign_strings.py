@@ -141,12 +141,6 @@ REST_FRAMEWORK_SIMPLEJWT = (
     _("Invalid algorithm specified"),
     _("Token is expired"),
     _("No active account found for the given token."),
-    _("Outstanding Token"),
-    _("Outstanding Tokens"),
-    _("Token for %(user)s (%(jti)s)"),
-    _("Blacklisted Token"),
-    _("Blacklisted Tokens"),
-    _("Blacklisted token for %(user)s"),
 )
 
 UNFOLD = (
