@@ -52,6 +52,18 @@ def alarmed(platform_id: int, *, since: datetime) -> QuerySet[Any, Any] | None:
     return rows.values("device") if rows.exists() else None
 
 
+def rows_of(alerts: PlatformQuerySet) -> QuerySet[Any, Any]:
+    """Only what counts of each alert: thousands are summed up in a storm."""
+    return alerts.order_by().values_list(
+        "device_id", "state", "signal", "starts_at", "ends_at", "received_at", named=True
+    )
+
+
+def told_of(job: Job, device: Device) -> "Told | None":
+    """What the alerts of one device come to for this job."""
+    return sum_up(rows_of(alerts_of(job).filter(device=device)))
+
+
 @dataclass(frozen=True)
 class Told:
     """What the alerts of one device come to."""
@@ -61,7 +73,7 @@ class Told:
     received_at: datetime
 
 
-def sum_up(alerts: Iterable[Alert]) -> Told | None:
+def sum_up(alerts: Iterable[Any]) -> Told | None:
     """One that fires outweighs a doubt, a doubt outweighs one that has ended; None without any."""
     told: Told | None = None
     for alert in alerts:
@@ -71,15 +83,15 @@ def sum_up(alerts: Iterable[Alert]) -> Told | None:
     return told
 
 
-def _breach(alert: Alert) -> bool | None:
-    if alert.signal:
-        return None
-    return alert.state == AlertState.FIRING
+def _breach(alert: Any) -> bool | None:
+    return None if alert.signal else bool(alert.state == AlertState.FIRING)
 
 
-def _began(alert: Alert) -> datetime:
+def _began(alert: Any) -> datetime:
     """Since when it is as it is; never later than we heard of it."""
-    began = alert.starts_at if alert.state == AlertState.FIRING else alert.ends_at or alert.received_at
+    began: datetime = (
+        alert.starts_at if alert.state == AlertState.FIRING else alert.ends_at or alert.received_at
+    )
     return min(began, alert.received_at)
 
 
@@ -129,7 +141,7 @@ def seen(job: Job | None, device: Device | None, *, now: datetime) -> Seen:
         return Seen(DeviceState.UNKNOWN, None, None)
     if job is None or job.source != Job.Source.ALERT or not alone(device):
         return Seen(device.state, device.state_since, device.observed_at)
-    told = sum_up(alerts_of(job).filter(device=device))
+    told = told_of(job, device)
     if told is None or told.breach is None:
         return Seen(DeviceState.UNKNOWN, None, device.observed_at)
     if told.breach:

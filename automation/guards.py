@@ -153,7 +153,7 @@ def evidence(candidate: Candidate, now: datetime) -> Refusal | None:
 def _alert(candidate: Candidate, now: datetime) -> Refusal | None:
     """An alert that fires, was told lately, and is not contradicted by a fresher snapshot."""
     device, job = candidate.device, candidate.job
-    told = alert_evidence.sum_up(alert_evidence.alerts_of(job).filter(device=device))
+    told = alert_evidence.told_of(job, device)
     if told is None or told.breach is None:
         return Refusal("evidence", "no_data")
     hold = timedelta() if candidate.by_person else job.hold

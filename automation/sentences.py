@@ -46,6 +46,7 @@ def why_sentence(why: str) -> str:
         "outcome_unknown": _(
             "It is not known whether the SMS reached the socket. Nothing will be sent again by itself."
         ),
+        "suggestion_expired": _("Nobody answered the proposal of a power cycle in time."),
         "guards_refuse": _("Automation was not allowed to act for too long. See “Why not” in the case."),
         "command_refused": _("The socket refused the command."),
         "command_not_executed": _("The SMS did not reach the socket."),
@@ -99,6 +100,39 @@ def cms_sentence(why: str) -> str:
         "down": _("it does not answer"),
     }
     return sentences.get(why, plain(why))
+
+
+def refused_sentence(why: str) -> str:
+    """Why a delivery of alerts was not taken."""
+    sentences = {
+        "no_secret": _("It came without the secret."),
+        "wrong_secret": _("It came with a wrong secret."),
+        "no_signature": _("It came without a signature."),
+        "wrong_signature": _("Its signature is wrong: compare the secret at both ends."),
+        "no_time": _("It came without a signed time: name the header of the time at the other end."),
+        "old_time": _("Its signed time is more than 5 minutes off: compare the clocks."),
+        "switched_off": _("This source is switched off."),
+        "not_json": _("What came is no JSON."),
+        "no_alerts": _("What came has no list of alerts: remove the custom payload at the other end."),
+        "too_many": _("More than 10,000 alerts came at once."),
+        "too_large": _("What came is larger than 8 MB."),
+    }
+    return sentences.get(why, plain(why))
+
+
+def rejected_sentence(reason: str) -> str:
+    """Why one alert of a delivery could not be read."""
+    sentences = {
+        "wrong_shape": _("It has not the form of an alert."),
+        "no_start": _("It does not say when it started."),
+        "in_the_future": _("It starts in the future: compare the clocks."),
+        "no_labels": _("It has no labels."),
+        "too_many_labels": _("It has too many labels."),
+        "label_too_long": _("One of its labels is too long."),
+        "unknown_status": _("It is neither pending, firing nor resolved."),
+        "bad_fingerprint": _("Its fingerprint cannot be used."),
+    }
+    return sentences.get(reason, plain(reason))
 
 
 # --- refusals: the why-not journal -------------------------------------------------------------------

@@ -6,6 +6,7 @@ A reading says ``breach`` True or False only when a healthy source said so; else
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db.models import TextField
 from django.db.models.fields.json import KeyTextTransform
@@ -14,7 +15,7 @@ from django.db.models.functions import Cast
 from automation import alert_evidence, prometheus
 from automation.conditions import holds
 from automation.engine import Reading
-from automation.models import Alert, Job
+from automation.models import Job
 from devices.models import Command, Device, PowerLink
 from devices.states import MAY_HAVE_ACTED, CommandState, DeviceState
 from exporters.models import ExporterTarget
@@ -147,18 +148,15 @@ def read_alerts(job: Job, *, expected: set[int], now: datetime) -> dict[int, tup
 
     The hold is the alert's own age: who sent it has seen it all that time.
     """
-    by_device: dict[int, list[Alert]] = {}
-    rows = alert_evidence.alerts_of(job).filter(device__in=devices_of(job)).select_related("device")
-    for alert in rows.only(
-        "state", "signal", "starts_at", "ends_at", "received_at", "device__state", "device__state_since",
-        "device__observed_at",
-    ):  # fmt: skip
+    by_device: dict[int, list[Any]] = {}
+    for alert in alert_evidence.rows_of(alert_evidence.alerts_of(job).filter(device__in=devices_of(job))):
         by_device.setdefault(alert.device_id, []).append(alert)
+    devices = Device.objects.only("state", "state_since", "observed_at").in_bulk(list(by_device))
     readings = {}
     for device_id, alerts in by_device.items():
         told = alert_evidence.sum_up(alerts)
         if told is not None:
-            reading = alert_evidence.reading_of(told, alerts[0].device, hold=job.hold, now=now)
+            reading = alert_evidence.reading_of(told, devices.get(device_id), hold=job.hold, now=now)
             reading = replace(reading, expected=device_id in expected)
             readings[device_id] = (reading, alert_evidence.max_age_of(job))
     return readings

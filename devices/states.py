@@ -107,3 +107,44 @@ class DeviceState(models.TextChoices):
     ONLINE = "online", _("online")
     OFFLINE = "offline", _("offline")
     UNKNOWN = "unknown", _("no data")
+
+
+class OnboardingState(models.TextChoices):
+    """Life of a client's table::
+
+    uploaded -> checked -> storing -> stored
+       |           |          +----> checked     the platform has changed: look again
+       |           |          +----> failed      given up after several tries
+       +-----------+---------------> cancelled
+       +---------------------------> refused     no table, or too large
+    """
+
+    UPLOADED = "uploaded", _("being checked")
+    CHECKED = "checked", _("checked")
+    STORING = "storing", _("being stored")
+    STORED = "stored", _("stored")
+    REFUSED = "refused", _("not taken")
+    FAILED = "failed", _("failed")
+    CANCELLED = "cancelled", _("cancelled")
+
+
+ONBOARDING = Lifecycle(
+    {
+        OnboardingState.UPLOADED: frozenset(
+            {
+                OnboardingState.CHECKED,
+                OnboardingState.REFUSED,
+                OnboardingState.FAILED,
+                OnboardingState.CANCELLED,
+            }
+        ),
+        OnboardingState.CHECKED: frozenset({OnboardingState.STORING, OnboardingState.CANCELLED}),
+        OnboardingState.STORING: frozenset(
+            {OnboardingState.STORED, OnboardingState.CHECKED, OnboardingState.FAILED}
+        ),
+        OnboardingState.STORED: frozenset(),
+        OnboardingState.REFUSED: frozenset(),
+        OnboardingState.FAILED: frozenset(),
+        OnboardingState.CANCELLED: frozenset(),
+    }
+)

@@ -1,7 +1,9 @@
 """What the queue may run for devices: an id in, a service called. Each may run never, once or often."""
 
 import uuid
+from typing import Any
 
+from devices.services import onboarding
 from devices.services.restorations import see_to
 from remosa.lib.clock import utcnow
 
@@ -9,3 +11,13 @@ from remosa.lib.clock import utcnow
 def restoration(restoration_id: str) -> None:
     """Something moved in this story."""
     see_to(uuid.UUID(restoration_id), now=utcnow())
+
+
+def run_onboarding(pk: Any) -> bool:
+    """Check or store one client's table."""
+    return onboarding.run_onboarding(pk)
+
+
+def sweep() -> int:
+    """Find what a lost wake-up has left behind."""
+    return onboarding.sweep_onboardings(now=utcnow())

@@ -89,7 +89,7 @@ class ScopedChoices:
         if related is Platform:
             return Platform.objects.filter(pk__in=grants.platforms(self.making_perm))
         if is_tenant_model(related):
-            rows = related._default_manager.visible_to(request.user)
+            rows = related._default_manager.visible_to(request.user, held=grants.platforms)
             platform_id = self.platform_of_page(request)
             return rows.of(platform_id) if platform_id is not None else rows
         page = self.admin_site._registry.get(related)
@@ -192,7 +192,7 @@ class PlatformRights:
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet:
         rows = super().get_queryset(request)
-        return rows.visible_to(request.user, self.view_perm)
+        return rows.visible_to(request.user, self.view_perm, held=grants_of(request).platforms)
 
 
 class CountedOnce(ChangeList):
@@ -483,7 +483,8 @@ class PlatformAdmin(ScopedChoices, PlatformRights, DeedsMixin, SafePages):
     ) -> tuple[models.QuerySet, bool]:
         """Rows found are rows of the scoped list; asked once more here, because autocompletes pass by the list."""
         found, may_repeat = super().get_search_results(request, queryset, search_term)
-        return found.visible_to(request.user, self.view_perm), may_repeat
+        held = grants_of(request).platforms
+        return found.visible_to(request.user, self.view_perm, held=held), may_repeat
 
 
 class PlatformInline(ScopedChoices, PlatformRights, TabularInline):

@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.routers import APIRootView, DefaultRouter
 from rest_framework.views import APIView
 
+from automation.alerts_api import AlertSourcesView, AlertsView
 from automation.api import CasesView, JobsView, MaintenanceView
 from automation.prometheus_api import PrometheusDevicesView
 from devices.api import (
@@ -19,6 +20,7 @@ from devices.api import (
     CommandTemplatesView,
     DeviceEventsView,
     DevicesView,
+    OnboardingsView,
     PowerLinksView,
     RestorationsView,
     SharesView,
@@ -72,6 +74,7 @@ router.register("sites", SitesView, basename="site")
 router.register("devices", DevicesView, basename="device")
 router.register("device-shares", SharesView, basename="device-share")
 router.register("device-links", PowerLinksView, basename="device-link")
+router.register("onboardings", OnboardingsView, basename="onboarding")
 router.register("command-templates", CommandTemplatesView, basename="command-template")
 router.register("commands", CommandsView, basename="command")
 router.register("command-schedules", CommandSchedulesView, basename="command-schedule")
@@ -84,6 +87,8 @@ router.register(
 router.register("sms", SmsView, basename="sms")
 router.register("exporters", ExportersView, basename="exporter")
 router.register("jobs", JobsView, basename="job")
+router.register("alerts", AlertsView, basename="alert")
+router.register("alert-sources", AlertSourcesView, basename="alert-source")
 router.register("maintenance", MaintenanceView, basename="maintenance")
 router.register("cases", CasesView, basename="case")
 router.register("ledger", LedgerView, basename="ledger")

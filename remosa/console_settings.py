@@ -112,6 +112,12 @@ UNFOLD: dict[str, Any] = {
                         query="kind__exact=socket",
                     ),
                     item(_("Sites"), "location_on", "devices_site_changelist", "sites"),
+                    item(
+                        _("Import and export"),
+                        "upload_file",
+                        "devices_onboarding_changelist",
+                        "onboarding",
+                    ),
                     item(_("Commands"), "send_to_mobile", "devices_command_changelist", "commands"),
                     item(
                         _("Scheduled commands"), "schedule", "devices_commandschedule_changelist", "commands"
@@ -131,6 +137,7 @@ UNFOLD: dict[str, Any] = {
                 "separator": True,
                 "items": [
                     item(_("Jobs"), "smart_toy", "automation_job_changelist", "jobs"),
+                    item(_("Alerts"), "notification_important", "automation_alert_changelist", "alerts"),
                     item(_("Maintenance"), "engineering", "automation_maintenance_changelist"),
                     item(_("Why not"), "help_center", "automation_guardrefusal_changelist", "refusals"),
                     item(_("Stops"), "stop_circle", "platforms_killswitch_changelist", "switches"),
@@ -141,6 +148,8 @@ UNFOLD: dict[str, Any] = {
                 "separator": True,
                 "items": [
                     item(_("Exporters (CMS)"), "cloud_sync", "exporters_exporter_changelist", "exporters"),
+                    item(_("Alert sources"), "webhook", "automation_alertsource_changelist", "alert_sources"),
+                    item(_("Webhooks"), "output", "automation_webhook_changelist", "webhooks"),
                     item(_("Devices from Prometheus"), "query_stats", "prometheus_devices", "targets"),
                     item(_("SMS gateways"), "cell_tower", "sms_gateway_changelist", "gateways"),
                     item(_("SMS queue"), "low_priority", "sms_queue", "queue"),

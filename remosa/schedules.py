@@ -4,6 +4,7 @@ from typing import Any
 
 SWEEPS = {
     "automation sweep": "automation.tasks.sweep",
+    "devices sweep": "devices.tasks.sweep",
     "outbox sweep": "sms.tasks.sweep",
     "audit sweep": "platforms.tasks.seal_audit",
     "limits sweep": "notifications.tasks.tell_limits",

@@ -280,6 +280,8 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "ENUM_NAME_OVERRIDES": {  # several resources have a "state" or a "kind"
+        "AlertSourceKind": "automation.models.AlertSource.Kind",
+        "AlertState": "automation.states.AlertState",
         "CaseKind": "automation.models.Case.Kind",
         "CaseState": "automation.states.CaseState",
         "CommandState": "devices.states.CommandState",

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from automation import alert_evidence
 from automation.engine import Peers, Reading, is_over
@@ -27,6 +27,9 @@ from platforms.switches import stopping
 
 logger = logging.getLogger(__name__)
 C = CaseState
+SUGGESTION = timedelta(
+    minutes=30
+)  # how long a proposal waits for an answer before the duty desk has the case
 CALM = timedelta(minutes=5)  # most of a group must be back this long before the rest count as single failures
 STILL = timedelta(minutes=5)  # a refusal repeated within this time still stands
 
@@ -351,16 +354,26 @@ def _suggest(case: Case, *, why: str, now: datetime) -> bool:
     if refusal is not None:
         _refuse(case, refusal, now=now)
         return False
-    if not is_suggested(case):
+    proposal = _proposals(case).first()
+    if proposal is None:
         tell(case, "suggested", now=now, attempt=case.attempts + 1, why=why)
-        Case.objects.filter(pk=case.pk).update(notices_sent=F("notices_sent") + 1)
+        Case.objects.filter(pk=case.pk).update(
+            notices_sent=F("notices_sent") + 1, deadline_at=now + SUGGESTION
+        )
         call_people(case, "suggested")
-    return False
+        return False
+    if now - proposal.at < SUGGESTION:
+        return False
+    return escalate(case, why="suggestion_expired", now=now)
+
+
+def _proposals(case: Case) -> QuerySet[CaseEvent]:
+    return case.events.filter(kind="suggested", data__attempt=case.attempts + 1)
 
 
 def is_suggested(case: Case) -> bool:
     """Whether the next attempt waits for a person's approval."""
-    return case.events.filter(kind="suggested", data__attempt=case.attempts + 1).exists()
+    return _proposals(case).exists()
 
 
 # --- acting --------------------------------------------------------------------------------------

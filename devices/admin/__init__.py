@@ -1,4 +1,4 @@
-"""Pages of ``devices``: sites, players and sockets, commands, the catalogue."""
+"""Pages of ``devices``: sites, players and sockets, commands, the catalogue, tables of clients."""
 
 from devices.admin.catalogue import (
     CatalogueVersionAdmin,
@@ -8,6 +8,7 @@ from devices.admin.catalogue import (
 )
 from devices.admin.commands import CommandAdmin
 from devices.admin.devices import DeviceAdmin
+from devices.admin.onboarding import OnboardingAdmin
 from devices.admin.restorations import DeviceEventAdmin, RestorationAdmin
 from devices.admin.schedules import CommandScheduleAdmin
 from devices.admin.sites import SiteAdmin
@@ -20,6 +21,7 @@ __all__ = [
     "DeviceAdmin",
     "DeviceEventAdmin",
     "DeviceModelAdmin",
+    "OnboardingAdmin",
     "OwnReplyRuleAdmin",
     "RestorationAdmin",
     "SiteAdmin",

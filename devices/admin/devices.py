@@ -17,6 +17,8 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget
 
 from devices.admin.bulk import BulkPages
+from devices.admin.commissioning import CommissioningPage
+from devices.admin.moves import MoveDeeds, ResumeForm
 from devices.admin.send import SendPages
 from devices.display import state_pill
 from devices.models import Device, DeviceShare, PowerLink
@@ -119,7 +121,7 @@ class ShareInline(PlatformInline):
 
 
 @admin.register(Device)
-class DeviceAdmin(BulkPages, SendPages, PlatformAdmin):
+class DeviceAdmin(MoveDeeds, CommissioningPage, BulkPages, SendPages, PlatformAdmin):
     form = DeviceForm
     list_display = ("name", "state_now", "seen", "kind_name", "site", "platform", "power", "number")
     list_filter = ("kind", "state", "platform", "site", "model", "is_active")
@@ -131,6 +133,7 @@ class DeviceAdmin(BulkPages, SendPages, PlatformAdmin):
     inlines = (ShareInline,)
     head_template = "console/device_head.html"
     deeds = (
+        *MoveDeeds.move_deeds,
         Deed(
             "stop_automation", _("No automation here"), Perm.MANAGE_DEVICES, icon="stop_circle", form=ReasonForm,
             question=_(
@@ -139,8 +142,11 @@ class DeviceAdmin(BulkPages, SendPages, PlatformAdmin):
             when=lambda row: row.is_active and device_stop(row) is None,
         ),
         Deed(
-            "resume_automation", _("Automation again"), Perm.MANAGE_DEVICES, icon="play_arrow",
-            question=_("Automation may act for this device again."),
+            "resume_automation", _("Automation again"), Perm.MANAGE_DEVICES, icon="play_arrow", form=ResumeForm,
+            question=_(
+                "Automation may act for this device again. After a move or a replacement it wants proof first: "
+                "an answer of the socket since then, or your word that you have seen it work."
+            ),
             when=lambda row: device_stop(row) is not None,
         ),
         Deed(
@@ -221,7 +227,12 @@ class DeviceAdmin(BulkPages, SendPages, PlatformAdmin):
         return shown
 
     def head_context(self, request: HttpRequest, row: Device) -> dict[str, Any]:
-        return {"may_send": bool(self.sendable(request, row)), "cycle_url": self._cycle_url(request, row)}
+        may_commission = row.kind == Device.Kind.SOCKET and row.is_active and row.model is not None
+        return {
+            "may_send": bool(self.sendable(request, row)),
+            "cycle_url": self._cycle_url(request, row),
+            "may_commission": may_commission and self.holds(request, Perm.MANAGE_DEVICES, row),
+        }
 
     def _cycle_url(self, request: HttpRequest, row: Device) -> str:
         """Where the person may power-cycle what powers this device; "" when they may not."""
@@ -296,6 +307,7 @@ class DeviceAdmin(BulkPages, SendPages, PlatformAdmin):
 
     def resume_automation(self, request: HttpRequest, row: Device, answers: dict[str, Any]) -> str:
         """Deed: end every stop of this device."""
+        self.require_recheck(request, row, answers)
         while switch := device_stop(row):
             if not switches.release(switch, by=request.user, now=utcnow()):
                 break

@@ -26,6 +26,7 @@ class SiteAdmin(PlatformAdmin):
     list_select_related = ("platform",)
     search_fields = ("name", "address", "contact_name")
     change_perm = delete_perm = Perm.MANAGE_DEVICES
+    head_template = "console/site_head.html"
     fieldsets = (
         (None, {"fields": ("platform", "name", "address", "time_zone", "outer_ip")}),
         (_("Person on site"), {"fields": ("contact_name", "contact_phone", "notes")}),

@@ -3,6 +3,7 @@
 from devices.api.commands import CommandsView, CommandTemplatesView
 from devices.api.happenings import DeviceEventsView, RestorationsView
 from devices.api.inventory import DevicesView, PowerLinksView, SitesView
+from devices.api.onboarding import OnboardingsView
 from devices.api.schedules import CommandSchedulesView
 from devices.api.shares import SharesView
 
@@ -12,6 +13,7 @@ __all__ = [
     "CommandsView",
     "DeviceEventsView",
     "DevicesView",
+    "OnboardingsView",
     "PowerLinksView",
     "RestorationsView",
     "SharesView",

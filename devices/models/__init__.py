@@ -4,6 +4,7 @@ from devices.models.catalogue import CatalogueVersion, CommandTemplate, DeviceMo
 from devices.models.commands import Command, CommandEvent
 from devices.models.events import DeviceEvent
 from devices.models.inventory import Device, DeviceShare, PowerLink, Site
+from devices.models.onboarding import Onboarding
 from devices.models.restorations import Restoration
 from devices.models.rules import OwnReplyRule
 from devices.models.schedules import CommandSchedule
@@ -18,6 +19,7 @@ __all__ = [
     "DeviceEvent",
     "DeviceModel",
     "DeviceShare",
+    "Onboarding",
     "OwnReplyRule",
     "PowerLink",
     "Restoration",

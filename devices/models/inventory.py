@@ -92,6 +92,12 @@ class Device(models.Model):
     observed_at = models.DateTimeField(_("observed"), null=True, editable=False)
     state_source = models.CharField(_("said by"), max_length=64, blank=True, editable=False)
     facts = models.JSONField(_("facts"), default=dict, blank=True, editable=False)
+    recheck_since = models.DateTimeField(
+        _("waits for a check since"),
+        null=True,
+        editable=False,
+        help_text=_("It was moved or replaced, and nobody has seen it work since."),
+    )
     labels = models.JSONField(_("labels"), default=dict, blank=True)
     notes = models.TextField(_("notes"), blank=True)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)

@@ -11,12 +11,28 @@ from devices.services.commands import (
 )
 from devices.services.events import record_event
 from devices.services.inventory import create_device, find_device, link_power, remove_device, unlink_power
+from devices.services.moves import (
+    move_device,
+    proof_since,
+    recheck_passed,
+    replace_player,
+    replace_sim,
+    replace_socket,
+    return_to_service,
+)
 from devices.services.observations import (
     Observed,
     adopt_names,
     clamp_future,
     mark_unknown,
     record_observations,
+)
+from devices.services.onboarding import (
+    cancel_onboarding,
+    may_be_stored,
+    start_onboarding,
+    store_onboarding,
+    table_of,
 )
 from devices.services.outcomes import (
     assign_reply,
@@ -37,6 +53,7 @@ __all__ = [
     "adopt_names",
     "assign_reply",
     "cancel_command",
+    "cancel_onboarding",
     "change_share",
     "clamp_future",
     "close_unknown",
@@ -47,10 +64,14 @@ __all__ = [
     "find_device",
     "link_power",
     "mark_unknown",
+    "may_be_stored",
     "may_send",
     "may_share",
+    "move_device",
     "power_cycle",
     "preview",
+    "proof_since",
+    "recheck_passed",
     "record_delivery",
     "record_event",
     "record_failed",
@@ -61,9 +82,16 @@ __all__ = [
     "record_unknown",
     "refusal_at_barrier",
     "remove_device",
+    "replace_player",
+    "replace_sim",
+    "replace_socket",
     "request_command",
+    "return_to_service",
     "see_to",
     "share_device",
+    "start_onboarding",
+    "store_onboarding",
     "sweep_commands",
+    "table_of",
     "unlink_power",
 ]

@@ -9,6 +9,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownF
 
 from platforms.console.grants import grants_of
 from platforms.models import User
+from platforms.querysets import PlatformQuerySet
 
 __all__ = ["ChoicesDropdownFilter", "ScopedRelatedFilter"]
 
@@ -31,7 +32,12 @@ class ScopedRelatedFilter(RelatedDropdownFilter):
             page = model_admin.admin_site._registry.get(related)
             if page is None:
                 return []
-            rows = page.get_queryset(request)
+            held = grants_of(request).platforms
+            rows = related._default_manager.all()
+            if isinstance(rows, PlatformQuerySet):  # the same walls as the page's list, without its columns
+                rows = rows.visible_to(request.user, page.view_perm, held=held)
+            elif not page.has_view_permission(request):
+                return []
         rows = rows.order_by(*related._meta.ordering or ["pk"])
         return [(row.pk, str(row)) for row in rows[:MOST_CHOICES]]
 

@@ -6,16 +6,19 @@ from datetime import datetime
 from typing import Any
 
 from django.db.models import Q
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from automation.models import Case, GuardRefusal
 from automation.sentences import blocked_sentence, command_sentence, event_sentence, plain, refusal_sentence
 from automation.states import CaseState
 from devices.display import COMMAND_TONES, shown_text
-from devices.models import Command, Device, PowerLink
+from devices.models import Command, Device, PowerLink, Site
 from devices.states import CommandState
 from platforms.access import may
-from platforms.models import KillSwitch
+from platforms.console.display import DASH
+from platforms.console.verbs import verb_text
+from platforms.models import AuditEvent, KillSwitch
 from platforms.roles import Perm
 from platforms.switches import engaged
 from remosa.lib.redact import redact
@@ -28,6 +31,10 @@ EVENT_TONES = {
     "joined_mass": "amber", "upstream_doubted": "amber", "cancelled": "grey", "acknowledged": "blue",
 }  # fmt: skip
 SHOWN = 200
+TOLD_OF_DEVICE = 20
+TOLD_WITH_CHANGES = frozenset(
+    {"device.moved", "device.replaced", "device.replaces", "device.sim_replaced", "power_link.made"}
+)
 SMS_TOLD = frozenset(
     {"undelivered", "failed", "unknown", "expired", "queued"}
 )  # the rest is told by the command
@@ -206,7 +213,7 @@ def device_page(device: Device, user: Any, *, now: datetime) -> DevicePage:
         cases=cases,
         commands=recent,
         refusals=list(GuardRefusal.objects.visible_to(user).filter(device=device).select_related("job")[:5]),
-        story=_device_story(device, cases, recent, names=sees_names(user, device.platform_id)),
+        story=_device_story(device, cases, recent, user, names=sees_names(user, device.platform_id)),
         stop=stops.first(),
     )
 
@@ -221,8 +228,10 @@ def _neighbours(power: PowerLink | None, device: Device, mine: Any) -> tuple[lis
     return seen, len(ids) - len(seen)
 
 
-def _device_story(device: Device, cases: list[Case], commands: list[Command], *, names: bool) -> list[Moment]:
-    """The last events of a device as sentences: its newest case, its commands, what it said by SMS."""
+def _device_story(
+    device: Device, cases: list[Case], commands: list[Command], user: Any, *, names: bool
+) -> list[Moment]:
+    """The last events of a device as sentences: its newest cases, its commands, its SMS, what people did to it."""
     moments: list[Moment] = []
     for case in cases[:2]:
         moments += [_event_moment(event, {}, names=names) for event in case.events.order_by("-at")[:6]]
@@ -230,7 +239,25 @@ def _device_story(device: Device, cases: list[Case], commands: list[Command], *,
         moments += _command_moments(command, device.pk)
     unasked = device.inbound_sms.filter(command=None).order_by("-received_at")[:3]
     moments += [_inbound_moment(row) for row in unasked]
-    return newest_first(moments)[:8]
+    done = AuditEvent.objects.visible_to(user).filter(
+        target_type=device._meta.label_lower, target_id=str(device.pk)
+    )
+    moments += [_deed_moment(line) for line in done.order_by("-at")[:TOLD_OF_DEVICE]]
+    return newest_first(moments)[:TOLD_OF_DEVICE]
+
+
+def _deed_moment(line: AuditEvent) -> Moment:
+    """What somebody did to the device itself, with what it changed."""
+    before, after = line.before or {}, line.after or {}
+    parts = [
+        f"{before.get(name) or DASH} → {after.get(name) or DASH}" if name in before else str(after[name])
+        for name in ("site", "socket", "line", "msisdn", "by", "old")
+        if isinstance(after.get(name), str | int) and line.verb in TOLD_WITH_CHANGES
+    ]
+    text = capfirst(verb_text(line.verb))
+    if parts:
+        text = f"{text}: {', '.join(parts)}"
+    return Moment(line.at, f"{text}.", "grey", line.reason, line.actor_label, order=-1)
 
 
 def refusal_lines(rows: Iterable[GuardRefusal], user: Any) -> list[dict[str, Any]]:
@@ -245,3 +272,60 @@ def refusal_lines(rows: Iterable[GuardRefusal], user: Any) -> list[dict[str, Any
 def failure_text(command: Command) -> str:
     """Why a command did not leave or did not work, or ""."""
     return blocked_sentence(command.failure_reason) if command.failure_reason else ""
+
+
+# --- the power map of a site -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Outlet:
+    """One socket and what hangs on it: (line, the players that the reader sees, how many more there are)."""
+
+    socket: Device
+    lines: list[tuple[int, list[Device], int]]
+
+
+@dataclass(frozen=True)
+class SiteMap:
+    """Who goes dark with whom on one site; ``unpowered``: players of which nobody has said what feeds them."""
+
+    outlets: list[Outlet]
+    unpowered: list[Device]
+    elsewhere: list[PowerLink]  # players of this site that hang on a socket of another one
+
+
+MOST_ON_MAP = 300
+
+
+def site_map(site: Site, user: Any) -> SiteMap:
+    """Socket → line → players of a site, of everything only what the reader may see."""
+    mine = Device.objects.visible_to(user).filter(is_active=True)
+    here = list(mine.filter(site=site).select_related("model").order_by("name")[:MOST_ON_MAP])
+    sockets = [device for device in here if device.kind == Device.Kind.SOCKET]
+    links = PowerLink.objects.filter(valid_to=None).select_related("device", "socket")
+    fed: dict[tuple[int, int], list[Device]] = {}
+    hidden: dict[tuple[int, int], int] = {}
+    seen = set(mine.filter(power_links__socket__in=sockets).values_list("pk", flat=True))
+    for link in links.filter(socket__in=sockets).order_by("device__name"):
+        key = (link.socket_id, link.line)
+        if link.device_id in seen:
+            fed.setdefault(key, []).append(link.device)
+        else:
+            hidden[key] = hidden.get(key, 0) + 1
+    players = [device for device in here if device.kind == Device.Kind.PLAYER]
+    powered = {link.device_id: link for link in links.filter(device__in=players)}
+    own = {socket.pk for socket in sockets}
+    return SiteMap(
+        outlets=[
+            Outlet(
+                socket,
+                [
+                    (line, fed.get((socket.pk, line), []), hidden.get((socket.pk, line), 0))
+                    for line in range(1, (socket.model.lines if socket.model else 1) + 1)
+                ],
+            )
+            for socket in sockets
+        ],
+        unpowered=[player for player in players if player.pk not in powered],
+        elsewhere=[link for link in powered.values() if link.socket_id not in own],
+    )

@@ -13,12 +13,13 @@ from automation.states import CaseState
 from devices.display import command_pill as pill_of_command
 from devices.display import shown_text
 from devices.display import state_pill as pill_of_device
-from devices.models import Command, Device
+from devices.models import Command, Device, Site
 from devices.ports import Quote
 from exporters.metric_catalogue import metric_of
 from notifications.models import Notice
 from notifications.rendering import sentence
 from platforms.console import display
+from remosa.console import commissioning as guides
 from remosa.console import timeline
 from remosa.lib.clock import utcnow
 from remosa.lib.redact import redact
@@ -130,6 +131,18 @@ def command_failure(command: Command) -> str:
 def device_page(context: dict[str, Any], device: Device) -> timeline.DevicePage:
     """What the head of a device's page shows."""
     return timeline.device_page(device, context["request"].user, now=utcnow())
+
+
+@register.simple_tag(takes_context=True)
+def site_map(context: dict[str, Any], site: Site) -> timeline.SiteMap:
+    """The power map of a site, as its reader may read it."""
+    return timeline.site_map(site, context["request"].user)
+
+
+@register.simple_tag(takes_context=True)
+def commissioning(context: dict[str, Any], socket: Device) -> guides.Guide:
+    """The guide that puts a socket into service."""
+    return guides.guide(socket, context["request"].user, now=utcnow())
 
 
 @register.simple_tag(takes_context=True)

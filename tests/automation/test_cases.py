@@ -414,11 +414,26 @@ def test_suggest_says_so_once_and_never_sends(db: None) -> None:
     world = World(mode="suggest")
     case = world.until_fired(world.players[0])
 
-    world.wait(120)
+    world.wait(20)
 
     case = fresh(case)
     assert (case.state, told(case), case.notices_sent) == ("open", ["opened", "suggested"], 1)
     assert not Command.objects.exists()
+
+
+def test_a_proposal_expires_for_all_to_see_and_may_still_be_done(db: None) -> None:
+    world = World(mode="suggest")
+    person = make_user("anna", platform=world.platform, role="manager")
+    case = world.until_fired(world.players[0])
+    proposed = case.events.get(kind="suggested").at
+
+    deadline = fresh(case).deadline_at
+    world.wait(35)
+    case = fresh(case)
+
+    assert deadline == proposed + minutes(30)
+    assert (case.state, case.outcome, case.notices_sent) == ("escalated", "suggestion_expired", 2)
+    assert repair_now(case, by=person, now=world.now)
 
 
 def test_a_person_who_approves_sends_it(db: None) -> None:

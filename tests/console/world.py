@@ -9,7 +9,7 @@ from django.contrib import admin
 from django.db import models
 
 from automation.models import Case, CaseEvent, GuardRefusal, Job
-from devices.models import Command, CommandTemplate, Device, DeviceShare, Site
+from devices.models import Command, CommandTemplate, Device, DeviceShare, Onboarding, Site
 from devices.states import CommandState
 from exporters.models import Exporter, PollRound
 from notifications.models import Delivery, Notice
@@ -136,6 +136,12 @@ def _the_rest(world: World) -> None:
         state_changed_at=now,
         next_attempt_at=now,
     )
+    told = [[2, "site", f"{mark}-told"]]
+    Onboarding.objects.create(
+        platform=platform, created_by=world.admin, filename=f"{mark}-table.csv", state="checked", state_changed_at=now,
+        created_at=now, report={"errors": told, "errors_total": 1, "notes": told, "notes_total": 1, "counts": {
+            "rows": 1, "sites": 0, "players": 0, "sockets": 0, "links": 0, "placed": 0, "errors": 1, "notes": 1}},
+    )  # fmt: skip
     switches.engage(
         scope="device",
         platform=platform,

@@ -60,6 +60,10 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
         "update": {"platform": Ref(Platform), "site": Ref(Site), "name": "new"},
     },
     "PowerLinksView": {"create": {"device": Ref(Device), "socket": SOCKET, "line": 1}},
+    "OnboardingsView": {
+        "create": {"platform": Ref(Platform), "table": "player;mac\nnew;02:55:00:00:00:02\n"},
+        "store": {}, "cancel": {}, "export": {},
+    },
     "CommandsView": {
         "create": COMMAND, "preview": COMMAND, "cancel": {"reason": "x"},
         "bulk": {"devices": Ref(PowerLink, many=True, through="socket_id"), "template": "status", "confirm": False},
@@ -92,6 +96,11 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
             "platform": Ref(Platform), "name": "new", "exporter": Ref(Exporter), "site": Ref(Site),
             "devices": Ref(Device, many=True),
         },
+    },
+    "AlertSourcesView": {
+        "create": {"platform": Ref(Platform), "name": "new", "kind": "grafana", "secret": "zqnewsecretofasource"},
+        "update": {"platform": Ref(Platform), "name": "new", "kind": "grafana"},
+        "config": {},
     },
     "MaintenanceView": {
         "create": WORKS, "update": WORKS,

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers import process
+from tests.servers.alertmanager import Alertmanager, start_alertmanager
 from tests.servers.availability import ServerMissing, skip_or_fail
 from tests.servers.chromium import Page, open_browser
 from tests.servers.prometheus import Prometheus, promtool, start_prometheus
@@ -35,6 +36,22 @@ def run_prometheus(tmp_path: Path) -> Iterator[Callable[[Mapping], Prometheus]]:
         def run(config: Mapping) -> Prometheus:
             try:
                 server = start_prometheus(config)
+            except ServerMissing as missing:
+                skip_or_fail(missing)
+            servers.callback(server.stop)
+            return server
+
+        yield run
+
+
+@pytest.fixture
+def run_alertmanager() -> Iterator[Callable[[str], Alertmanager]]:
+    """``run_alertmanager(config)`` starts a real Alertmanager with that file; ended with the test."""
+    with ExitStack() as servers:
+
+        def run(config: str) -> Alertmanager:
+            try:
+                server = start_alertmanager(config)
             except ServerMissing as missing:
                 skip_or_fail(missing)
             servers.callback(server.stop)

@@ -1,0 +1,129 @@
+"""The oracle itself: it must call wrong what is wrong, or its silence on a fleet's week says nothing."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.automation.fleet.driver import CaseRecord, RefusalRecord, Story
+from tests.automation.fleet.oracle import Oracle, Rules
+from tests.automation.fleet.truth import Player, Site, Socket, Truth
+
+CYCLE = "#12#0#1#1#"
+
+
+def world(*, players: int = 4, per_site: int = 1) -> Truth:
+    """Players p0, p1, ... each on a socket of its own; sites of ``per_site``."""
+    truth = Truth(seed=1)
+    truth.cms_mode["x/cms"] = "ok"
+    for n in range(players):
+        site = f"x/s{n // per_site}"
+        truth.sites.setdefault(site, Site())
+        truth.sockets[f"+{n}"] = Socket(f"+{n}", "x", site)
+        truth.players[f"p{n}"] = Player(f"p{n}", "x", site, f"+{n}", "x/cms")
+    return truth
+
+
+def send(truth: Truth, number: str = "+0", text: str = CYCLE, platform: str = "x") -> None:
+    truth.accept_sms(number, text, platform=platform, lost=False)
+
+
+def after_a_failure(truth: Truth, minutes: float = 15, *keys: str) -> Truth:
+    truth.advance(10)
+    for key in keys or ("p0",):
+        truth.fail(key, "dead")
+    truth.advance(10 + minutes)
+    return truth
+
+
+def sent_in_time(truth: Truth) -> None:
+    send(after_a_failure(truth))
+
+
+def sent_to_one_that_works(truth: Truth) -> None:
+    send(after_a_failure(truth), "+1")
+
+
+def sent_too_early(truth: Truth) -> None:
+    send(after_a_failure(truth, 5))
+
+
+def sent_twice(truth: Truth) -> None:
+    send(after_a_failure(truth))
+    truth.advance(50)
+    send(truth)
+
+
+def sent_for_another_platform(truth: Truth) -> None:
+    send(after_a_failure(truth), platform="y")
+
+
+def sent_something_else(truth: Truth) -> None:
+    send(after_a_failure(truth), text="#02#0#")
+
+
+def sent_while_many_are_down(truth: Truth) -> None:
+    send(after_a_failure(truth, 15, "p0", "p1", "p2"))
+
+
+def sent_while_stopped(truth: Truth) -> None:
+    truth.trouble("stop", "x", lasts=100, on=lambda: None, off=lambda: None)
+    send(after_a_failure(truth))
+
+
+def sent_without_mains(truth: Truth) -> None:
+    truth.advance(1)
+    truth.cut_mains("x/s0", lasts=100)
+    truth.advance(30)
+    send(truth)
+
+
+@pytest.mark.parametrize(
+    ("story", "why"),
+    [
+        (sent_in_time, ""),
+        (sent_to_one_that_works, "nobody on it had failed"),
+        (sent_too_early, "nobody on it had failed"),
+        (sent_twice, "again after"),
+        (sent_for_another_platform, "not of this platform"),
+        (sent_something_else, "not a power cycle"),
+        (sent_while_many_are_down, "fell together"),
+        (sent_while_stopped, "stopped"),
+        (sent_without_mains, "no mains"),
+    ],
+    ids=lambda value: value.__name__ if callable(value) else value[:12] or "right",
+)
+def test_it_knows_a_wrong_command(story: Callable[[Truth], None], why: str) -> None:
+    truth = world()
+    story(truth)
+
+    wrong = Oracle(truth, Story(), Rules(hold=10, step=2)).wrong_commands()
+
+    assert len(wrong) == bool(why)
+    assert why in "".join(wrong)
+
+
+@pytest.mark.parametrize("cases", [0, 1, 2])
+def test_a_failure_is_handled_by_exactly_one_case(cases: int) -> None:
+    truth = after_a_failure(world(), 120)
+    story = Story(cases={n: CaseRecord("p0", 21.0 + n, state="escalated", outcome="x") for n in range(cases)})
+    story.refusals.append(RefusalRecord(25, "p0", "kill_switch", "platform"))
+    oracle = Oracle(truth, story, Rules(hold=10, step=2))
+
+    failures = oracle.true_failures()
+
+    assert len(failures) == 1
+    assert (oracle.handled(failures[0]) == "") is (cases == 1)
+
+
+@pytest.mark.parametrize(
+    ("guard", "reason"),
+    [
+        ("kill_switch", "platform"), ("upstream", "cms_in_doubt"), ("cooldown", "too_soon"), ("power", "no_mains"),
+        ("mass_change", "site"), ("evidence", "not_offline"), ("a new guard", "that nobody has taught the oracle"),
+    ],
+)  # fmt: skip
+def test_a_refusal_that_is_not_true_is_unexplained(guard: str, reason: str) -> None:
+    truth = after_a_failure(world(), 200)
+    oracle = Oracle(truth, Story(refusals=[RefusalRecord(200, "p0", guard, reason)]), Rules(hold=10, step=2))
+
+    assert oracle.unexplained() == {f"{guard}/{reason}": 1}
