@@ -133,22 +133,6 @@ REST_FRAMEWORK = (
     _("Invalid version in query parameter."),
 )
 
-REST_FRAMEWORK_SIMPLEJWT = (
-    _("The user's password has been changed."),
-    _("You must have cryptography installed to use {}."),
-    _("Unrecognized type '{}', 'leeway' must be of type int, float or timedelta."),
-    _("Token is invalid"),
-    _("Invalid algorithm specified"),
-    _("Token is expired"),
-    _("No active account found for the given token."),
-    _("Outstanding Token"),
-    _("Outstanding Tokens"),
-    _("Token for %(user)s (%(jti)s)"),
-    _("Blacklisted Token"),
-    _("Blacklisted Tokens"),
-    _("Blacklisted token for %(user)s"),
-)
-
 UNFOLD = (
     _("Select record"),
     _("Select action"),

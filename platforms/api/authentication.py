@@ -9,6 +9,7 @@ from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 from rest_framework_simplejwt.authentication import JWTAuthentication
+from rest_framework_simplejwt.exceptions import InvalidToken
 from rest_framework_simplejwt.tokens import Token
 
 from platforms import audit, jwt, tokens
@@ -76,6 +77,12 @@ class EdgeTokenAuthentication(ApiTokenAuthentication):
 
 class FamilyAuthentication(JWTAuthentication):
     """A JWT whose family and person are asked at each use: what was revoked a moment ago is refused now."""
+
+    def get_validated_token(self, raw_token: bytes) -> Token:
+        try:
+            return super().get_validated_token(raw_token)
+        except InvalidToken as exc:
+            raise exceptions.AuthenticationFailed(_("This token is wrong, expired or revoked.")) from exc
 
     def get_user(self, validated_token: Token) -> User:
         user = jwt.person_of(validated_token)
