@@ -92,7 +92,8 @@ def test_a_gateways_key_is_kept_when_its_field_is_left_empty(northern: World, al
     url = reverse("admin:sms_gateway_change", args=[northern.gateway.pk])
     form = {
         "name": "renamed", "is_enabled": "on", "secret": "", "hook_secret": "", "sender_msisdn": "", "priority": "5",
-        "rate_per_minute": "60", "validity_s": "300", "price": "1", "price_in": "0", "currency": "RUB", "poll_interval_s": "5",
+        "rate_per_minute": "60", "validity_s": "300", "price": "1", "price_in": "0",
+        "currency": "RUB", "poll_interval_s": "5",
     }  # fmt: skip
 
     answer = client.post(url, form)
