@@ -110,7 +110,7 @@ def test_an_exporters_key_is_replaced_and_the_audit_does_not_say_it(
     url = reverse("admin:exporters_exporter_change", args=[northern.exporter.pk])
     form = {
         "name": "renamed", "is_enabled": "on", "base_url": "https://cms.example.org/", "secret": "another-canary",
-        "interval_s": "30", "timeout_s": "15", "concurrency": "10",
+        "interval_s": "30", "timeout_s": "15", "concurrency": "10", "rate_per_s": "0", "jitter_s": "0",
     }  # fmt: skip
 
     answer = client.post(url, form)

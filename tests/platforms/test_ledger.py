@@ -166,6 +166,8 @@ def test_the_database_refuses_a_negative_price(north: Platform) -> None:
 
 
 def test_the_statement_as_tables_shows_the_cost_only_to_its_owner(north: Platform) -> None:
+    north.time_zone = "Europe/Moscow"
+    north.save()
     charge(north, purpose="command")
 
     for with_cost in (True, False):
