@@ -225,6 +225,7 @@ class ExporterAdmin(PlatformAdmin):
         kind = self.kind_of(request, obj)
         may_edit = obj is None or self.has_change_permission(request, obj)
         has_secret = kind == "json" or (kind and "secret" in backend("EXPORTERS", kind).secret_fields)
+        has_secret = has_secret or (obj is not None and bool(obj.secret))  # a stored one can be replaced
         secret = ["secret"] if may_edit and has_secret else []
         own = sections_of(kind) if may_edit else []
         if obj is None:

@@ -475,7 +475,7 @@ def test_no_page_of_other_peoples_apps_is_left(db: None):
 def test_a_platform_is_made_with_its_role_groups(root: User, browser_of: Pages):
     form = {
         "name": "Fresh", "time_zone": "Europe/Moscow", "is_active": "on", "device_limit": "10", "sms_limit": "20",
-        "sms_people_share_ratio": "0.2", "series_limit": "10000", "sms_price_out": "0", "sms_price_in": "0",
+        "sms_people_share_ratio": "0.2", "series_limit": "10000", "currency": "RUB",
     }  # fmt: skip
 
     browser_of(root).post(reverse("admin:platforms_platform_add"), form)
