@@ -8,13 +8,34 @@ from typing import Any
 from django.contrib import admin
 from django.db import models
 
-from automation.models import Case, CaseEvent, GuardRefusal, Job
-from devices.models import Command, CommandTemplate, Device, DeviceShare, Onboarding, Site
+from automation.models import (
+    Alert,
+    AlertSource,
+    Case,
+    CaseEvent,
+    GuardRefusal,
+    Job,
+    Maintenance,
+    RejectedAlert,
+    Webhook,
+)
+from devices.models import (
+    Command,
+    CommandSchedule,
+    CommandTemplate,
+    Device,
+    DeviceEvent,
+    DeviceShare,
+    Onboarding,
+    OwnReplyRule,
+    Restoration,
+    Site,
+)
 from devices.states import CommandState
 from exporters.models import Exporter, PollRound
 from notifications.models import Delivery, Notice
 from platforms import audit, switches, tokens
-from platforms.models import Platform, User
+from platforms.models import Invitation, Platform, User
 from remosa.lib.clock import utcnow
 from sms.models import Gateway, InboundSms, SmsMessage
 from tests.factories import (
@@ -152,6 +173,46 @@ def _the_rest(world: World) -> None:
     )
     tokens.issue(name=f"{mark}-token", scopes=["scrape"], by=world.admin, platform=platform)
     audit.record(actor=audit.person(world.admin), verb="test.done", target=world.player, platform=platform)
+    Invitation.objects.create(
+        platform=platform, email=f"{mark}@example.org", role="viewer", expires_at=now + timedelta(days=7)
+    )
+    _around_devices(world)
+    _alerts(world)
+
+
+def _around_devices(world: World) -> None:
+    now, platform, mark, socket = utcnow(), world.platform, world.mark, world.socket
+    DeviceEvent.objects.create(platform=platform, device=socket, at=now, kind="mains_lost")
+    OwnReplyRule.objects.create(platform=platform, model=socket.model, name=f"{mark}-rule", created_at=now)
+    CommandSchedule.objects.create(
+        platform=platform, device=socket, template_key="status", cron="0 8 * * *", reason=f"{mark}-schedule"
+    )
+    Restoration.objects.create(
+        platform=platform, device=socket, line=1, way="watch", state_changed_at=now, created_at=now,
+        cause_id=uuid.uuid4(), idem_key=f"{mark}-back", reason=f"{mark}-off",
+    )  # fmt: skip
+    Maintenance.objects.create(
+        platform=platform,
+        site=world.site,
+        reason=f"{mark}-works",
+        starts_at=now,
+        ends_at=now + timedelta(hours=2),
+    )
+
+
+def _alerts(world: World) -> None:
+    now, platform, mark = utcnow(), world.platform, world.mark
+    source = AlertSource.objects.create(platform=platform, name=f"{mark}-grafana", secret=SECRET)
+    Alert.objects.create(
+        source=source, platform=platform, fingerprint="0" * 16, starts_at=now, first_received_at=now, received_at=now,
+        name=f"{mark}-alert", labels={"mac": mark}, device=world.player,
+    )  # fmt: skip
+    RejectedAlert.objects.create(
+        source=source, received_at=now, reason="no_labels", content=f'{{"name": "{mark}-bad"}}'
+    )
+    Webhook.objects.create(
+        platform=platform, name=f"{mark}-webhook", url="https://hook.example.org/", secret=SECRET
+    )
 
 
 def sharer_of(world: World, name: str) -> User:
