@@ -15,6 +15,7 @@ import openpyxl
 from django.utils.translation import gettext as _
 
 from remosa.lib.macs import INVISIBLE
+from remosa.lib.tables import FORMULA_STARTS, harmless, text_of
 
 MAX_BYTES = 5_000_000
 MAX_UNPACKED = 20_000_000  # bytes of XML inside an XLSX
@@ -22,7 +23,6 @@ MAX_PARTS = 200  # files inside an XLSX
 MAX_ROWS = 5_000
 MAX_COLUMNS = 40
 MAX_CELL = 300  # characters
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 BLANKS = re.compile(r"\s+")
 ZIP_START = b"PK\x03\x04"
@@ -118,7 +118,7 @@ def _as_text(value: object) -> str:
 def _cell(text: str) -> str:
     """What stands in a cell: one line, without what cannot be stored; our own apostrophe taken off again."""
     text = BLANKS.sub(" ", UNSTORABLE.sub("\ufffd", text)).strip().strip(INVISIBLE).strip()
-    if text.startswith("'") and text[1:].startswith(FORMULA_STARTS):
+    if text.startswith("'") and text[1:].lstrip(" ").startswith(FORMULA_STARTS):
         text = text[1:]
     return text if len(text) <= MAX_CELL else text[:MAX_CELL] + "…"
 
@@ -128,8 +128,7 @@ def _cell(text: str) -> str:
 
 def safe_cell(value: object) -> str:
     """``value`` as text that no spreadsheet takes for a formula."""
-    text = UNSTORABLE.sub("\ufffd", "" if value is None else str(value))
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+    return str(harmless(UNSTORABLE.sub("\ufffd", text_of(value))))
 
 
 def write_csv(rows: Iterable[Sequence[object]]) -> bytes:

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+import yaml
 from django.test import Client
 from django.urls import reverse
 
@@ -61,7 +62,6 @@ def test_a_source_is_made_and_its_secret_shown_once(north: Platform, alice: User
     ],
 )  # fmt: skip
 def test_the_file_to_paste_is_yaml_and_names_the_door(north: Platform, kind: str, auth: str) -> None:
-    yaml = pytest.importorskip("yaml")
     source = make_source(north, kind=kind, auth=auth, name='so: "called"')
 
     (file,) = configs_of(source, secret='a"b: #c')

@@ -7,7 +7,8 @@ import zipfile
 import openpyxl
 import pytest
 
-from devices.tables import FORMULA_STARTS, MAX_ROWS, TableError, read_table, safe_cell, write_csv, write_xlsx
+from devices.tables import MAX_ROWS, TableError, read_table, safe_cell, write_csv, write_xlsx
+from remosa.lib.tables import FORMULA_STARTS
 
 ROWS = [["Площадка", "MAC"], ["Кафе «Ёж»", "02:00:00:00:00:01"]]
 

@@ -15,7 +15,7 @@ from django.conf import settings as project
 
 from tests.exporters.pollers_at_work import cms_at_work, wait_for
 from tests.servers import process
-from tests.servers.availability import ServerMissing
+from tests.servers.availability import ServerMissing, skip_or_fail
 from tests.servers.postgres import PostgresServer, throwaway_postgres
 
 pytestmark = pytest.mark.timeout(600)
@@ -41,7 +41,7 @@ def own_postgres() -> Iterator[PostgresServer]:
         with throwaway_postgres() as server:
             yield server
     except ServerMissing as exc:
-        pytest.skip(str(exc))
+        skip_or_fail(exc)
 
 
 def environment(server: PostgresServer) -> dict[str, str]:
