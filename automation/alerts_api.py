@@ -73,13 +73,21 @@ class MappingSerializer(serializers.ModelSerializer):
         fields = ["by", "template", "only", "device"]
 
 
+class MappingsField(serializers.ListField):
+    """The mappings of a source in their order; written as a whole."""
+
+    child = MappingSerializer()
+
+    def to_representation(self, data: Any) -> list[Any]:
+        shown: list[Any] = super().to_representation(data.all())
+        return shown
+
+
 class AlertSourceSerializer(PlatformSerializer):
     """Who may post alerts, to ``url``. Its secret is written and never read."""
 
     url = serializers.CharField(read_only=True)
-    mappings = serializers.ListField(
-        child=MappingSerializer(), required=False, write_only=True, max_length=MAX_MAPPINGS
-    )
+    mappings = MappingsField(required=False, max_length=MAX_MAPPINGS)
 
     class Meta:
         model = AlertSource
@@ -89,11 +97,6 @@ class AlertSourceSerializer(PlatformSerializer):
         ]  # fmt: skip
         read_only_fields = ["refused_at", "refused_why", "created_at"]
         extra_kwargs = {"secret": {"write_only": True, "min_length": 16, "max_length": 500}}
-
-    def to_representation(self, row: Any) -> dict[str, Any]:
-        shown = super().to_representation(row)
-        shown["mappings"] = MappingSerializer(row.mappings.all(), many=True, context=self.context).data
-        return shown
 
 
 class ConfigSerializer(serializers.Serializer):
