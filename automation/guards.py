@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 
@@ -299,20 +300,25 @@ def chronic(candidate: Candidate, now: datetime) -> Refusal | None:
 
 @dataclass(frozen=True)
 class Radius:
-    """Within ``window`` at most ``least`` actions, or ``share`` of the devices when that is more."""
+    """Within ``minutes`` of the devices at most ``least`` actions, or ``share`` of them when that is more."""
 
     scope: str
-    window: timedelta
+    minutes: int
     least: int
     share: float
 
+    @property
+    def window(self) -> timedelta:
+        """The minutes as time that passes here: the simulator's are shorter."""
+        return timedelta(seconds=self.minutes * settings.DEVICE_MINUTE_S)
+
 
 RADII = (
-    Radius("job", timedelta(hours=1), 3, JOB_SHARE),
-    Radius("site", timedelta(minutes=10), 2, 0.25),
-    Radius("exporter", timedelta(minutes=10), 3, 0.05),
-    Radius("platform", timedelta(minutes=10), 3, 0.1),
-    Radius("everything", timedelta(minutes=10), 50, 0.0),
+    Radius("job", 60, 3, JOB_SHARE),
+    Radius("site", 10, 2, 0.25),
+    Radius("exporter", 10, 3, 0.05),
+    Radius("platform", 10, 3, 0.1),
+    Radius("everything", 10, 50, 0.0),
 )
 
 
