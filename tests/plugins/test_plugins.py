@@ -42,7 +42,7 @@ USE_TZ = True
 CONFIGURATION = """
 [pytest]
 DJANGO_SETTINGS_MODULE = little_settings
-addopts = -p tests.plugins.postgres -p tests.plugins.figures -p tests.plugins.soak
+addopts = -p xdist.plugin -p pytest_django.plugin -p tests.plugins.postgres -p tests.plugins.figures -p tests.plugins.soak
 markers =
     soak: long
 """
@@ -60,7 +60,12 @@ def run_suite(tmp_path: Path):
         return subprocess.run(
             [sys.executable, "-m", "pytest", "-n", "2", "-p", "no:cacheprovider", *arguments],
             cwd=tmp_path,
-            env={**inherited, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}", **environment},
+            env={
+                **inherited,
+                "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}",
+                "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # what else is installed takes long to load
+                **environment,
+            },
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
