@@ -170,7 +170,8 @@ class Planner:
             self.plan.notes.append(
                 Told(header.number, "", _("Columns that are not used: %(names)s.") % {"names": names})
             )
-        self._macs = {known.mac: known for known in have.devices if known.mac}
+        self._macs = {known.mac: known for known in have.devices if known.mac and known.is_active}
+        self._retired = {known.mac: known.name for known in have.devices if not known.is_active}
         self._numbers = {known.number: known for known in have.devices if known.number and known.is_active}
         self._phones = {known.phone: known for known in have.devices if known.phone and known.is_active}
         self._names: dict[str, list[Known]] = {}
@@ -395,20 +396,18 @@ class Planner:
             self._place(row, draft, site)
             return draft
         known = self._macs.get(mac) if mac else self._numbers.get(number)
-        if known is not None and not known.is_active:
-            self._wrong(
-                row,
-                "mac",
-                _("“%(name)s” with this MAC is out of service. Return it to service on its page first.")
-                % {"name": known.name},
-            )
-            return None
         if known is not None and known.kind == "socket":
             self._wrong(row, "mac", _("This is the MAC of the socket “%(name)s”.") % {"name": known.name})
             return None
         draft = Draft(row.number, "player", (name or key)[:NAME_MAX], mac=mac, number=number, known=known)
         if known is None:
             self.plan.devices.append(draft)
+            if mac in self._retired:
+                self._note(
+                    row, "mac",
+                    _("“%(name)s” with this MAC is out of service and stays so; this is a new device.")
+                    % {"name": self._retired[mac]},
+                )  # fmt: skip
         else:
             draft.site = self._site_keys.get(known.site_id or 0, "")
             if name and name != known.name:

@@ -13,8 +13,8 @@ from devices.states import DeviceState
 from platforms.models import Membership, Platform
 from platforms.models.platform import default_time_zone, validate_time_zone
 from platforms.querysets import PlatformQuerySet
+from remosa.lib.fields import MsisdnField
 from remosa.lib.macs import normalise_mac
-from remosa.lib.phones import normalise_msisdn
 
 
 class Site(models.Model):
@@ -70,9 +70,7 @@ class Device(models.Model):
     name = models.CharField(_("name"), max_length=200)
     mac = models.CharField("MAC", max_length=17, blank=True)
     external_id = models.CharField(_("number in the CMS"), max_length=100, blank=True)
-    msisdn = models.CharField(
-        _("SIM number"), max_length=16, blank=True, help_text=_("For example +79001234567.")
-    )
+    msisdn = MsisdnField(_("SIM number"), max_length=16, blank=True, help_text=_("For example +79001234567."))
     model = models.ForeignKey(
         DeviceModel, models.PROTECT, null=True, blank=True, related_name="devices", verbose_name=_("model")
     )
@@ -114,7 +112,8 @@ class Device(models.Model):
         ]
         constraints = [
             models.UniqueConstraint(
-                fields=["platform", "mac"], name="device_mac_per_platform", condition=~models.Q(mac=""),
+                fields=["platform", "mac"], name="device_mac_is_bound_once",
+                condition=models.Q(is_active=True) & ~models.Q(mac=""),
                 violation_error_message=_("Another device of this platform already has this MAC."),
             ),
             models.UniqueConstraint(
@@ -128,11 +127,6 @@ class Device(models.Model):
         return self.name
 
     def clean(self) -> None:
-        if self.msisdn:
-            try:
-                self.msisdn = normalise_msisdn(self.msisdn)
-            except ValueError as exc:
-                raise ValidationError({"msisdn": str(exc)}) from exc
         if self.mac:
             try:
                 self.mac = normalise_mac(self.mac)

@@ -45,11 +45,13 @@ from devices.services.outcomes import (
     record_unknown,
     sweep_commands,
 )
-from devices.services.restorations import power_cycle, see_to
+from devices.services.restorations import Cycle, Plan, plan_for, power_cycle, see_to
 from devices.services.shares import change_share, end_share, may_share, share_device
 
 __all__ = [
+    "Cycle",
     "Observed",
+    "Plan",
     "adopt_names",
     "assign_reply",
     "cancel_command",
@@ -68,6 +70,7 @@ __all__ = [
     "may_send",
     "may_share",
     "move_device",
+    "plan_for",
     "power_cycle",
     "preview",
     "proof_since",

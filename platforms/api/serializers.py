@@ -12,6 +12,8 @@ from rest_framework import serializers
 from rest_framework.validators import UniqueValidator
 
 from platforms.api.scope import reads_phones, visible_rows
+from remosa.lib.fields import MsisdnField
+from remosa.lib.phones import LONGEST, normalise_msisdn
 from remosa.lib.redact import mask_mapping, mask_msisdn, redact
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -28,6 +30,20 @@ class PlainCharField(serializers.CharField):
         if CONTROL.search(text):
             self.fail("control")
         return text
+
+
+class PhoneField(PlainCharField):
+    """A phone number in any usual spelling; E.164 from here on."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{**kwargs, "max_length": LONGEST})
+
+    def to_internal_value(self, data: Any) -> str:
+        text = super().to_internal_value(data)
+        try:
+            return normalise_msisdn(text) if text else ""
+        except ValueError as exc:
+            raise serializers.ValidationError(str(exc)) from exc
 
 
 class FiniteFloatField(serializers.FloatField):
@@ -124,6 +140,7 @@ class PlatformSerializer(serializers.ModelSerializer):
         models.FloatField: FiniteFloatField,
         models.IntegerField: WholeNumberField,
         models.JSONField: ObjectField,
+        MsisdnField: PhoneField,
     }
     create_only: ClassVar[tuple[str, ...]] = ("platform",)
     phone_fields: ClassVar[tuple[str, ...]] = ()

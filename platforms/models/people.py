@@ -2,7 +2,6 @@
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
-from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
@@ -10,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from platforms.models.platform import Platform, default_time_zone, validate_time_zone
 from platforms.querysets import PlatformQuerySet
 from platforms.roles import Role
-from remosa.lib.phones import normalise_msisdn
+from remosa.lib.fields import MsisdnField
 
 
 class User(AbstractUser):  # type: ignore[django-manager-missing]  # django_otp ships no types
@@ -26,7 +25,7 @@ class User(AbstractUser):  # type: ignore[django-manager-missing]  # django_otp 
         _("time zone"), max_length=64, default=default_time_zone, validators=[validate_time_zone]
     )
     telegram_id = models.BigIntegerField(_("Telegram id"), null=True, blank=True, unique=True)
-    phone = models.CharField(_("phone"), max_length=16, blank=True)
+    phone = MsisdnField(_("phone"), max_length=16, blank=True)
     access_epoch = models.PositiveIntegerField(default=0, editable=False)
     wants_sms = models.BooleanField(
         _("SMS when something needs me"), default=False,
@@ -47,14 +46,6 @@ class User(AbstractUser):  # type: ignore[django-manager-missing]  # django_otp 
 
     def __str__(self) -> str:
         return self.get_full_name() or self.username
-
-    def clean(self) -> None:
-        super().clean()
-        if self.phone:
-            try:
-                self.phone = normalise_msisdn(self.phone)
-            except ValueError as exc:
-                raise ValidationError({"phone": str(exc)}) from exc
 
     def _get_session_auth_hash(self, secret: str | None = None) -> str:
         """Django's own hash of the password, and of the epoch."""

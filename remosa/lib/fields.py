@@ -1,4 +1,4 @@
-"""Secrets at rest: a text column that holds only ciphertext.
+"""Columns of our own: phone numbers in one form, and secrets at rest as ciphertext only.
 
 Stored form: ``f1:`` and a Fernet token under the first of ``settings.FIELD_ENCRYPTION_KEYS``; the
 other keys only decrypt. The empty string stays empty. Plain text in the column is an error, not
@@ -10,17 +10,48 @@ from typing import TYPE_CHECKING, Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
-from django.core.exceptions import FieldError, ImproperlyConfigured
+from django.core.exceptions import FieldError, ImproperlyConfigured, ValidationError
+from django.core.validators import MaxLengthValidator
 from django.db import models
 from django.db.models import TextField, Value
 from django.db.models.functions import Cast
 
+from remosa.lib.phones import LONGEST, normalise_msisdn
+
 if TYPE_CHECKING:
     TextColumn = models.TextField[str, str]
+    CharColumn = models.CharField[str, str]
 else:
     TextColumn = models.TextField  # not subscriptable when it runs
+    CharColumn = models.CharField
 
 PREFIX = "f1:"
+
+
+class MsisdnField(CharColumn):
+    """A phone number: every usual spelling is taken, E.164 is stored. In the schema a plain column of text."""
+
+    def clean(self, value: Any, model_instance: models.Model | None) -> Any:
+        """The number in its one form, before its length is looked at."""
+        if isinstance(value, str) and value:
+            try:
+                value = normalise_msisdn(value)
+            except ValueError as exc:
+                raise ValidationError(str(exc)) from exc
+        return super().clean(value, model_instance)
+
+    def formfield(self, **kwargs: Any) -> Any:
+        """Room for spaces, brackets and hyphens."""
+        made = super().formfield(**kwargs)
+        if hasattr(made, "max_length"):
+            own = [check for check in made.validators if not isinstance(check, MaxLengthValidator)]
+            made.max_length, made.validators = LONGEST, [*own, MaxLengthValidator(LONGEST)]
+            made.widget.attrs["maxlength"] = str(LONGEST)
+        return made
+
+    def deconstruct(self) -> Any:
+        name, _path, args, kwargs = super().deconstruct()
+        return name, "django.db.models.CharField", args, kwargs
 
 
 class UnreadableSecret(Exception):

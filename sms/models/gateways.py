@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from platforms.models import Platform
 from platforms.querysets import PlatformQuerySet
-from remosa.lib.fields import EncryptedTextField
+from remosa.lib.fields import EncryptedTextField, MsisdnField
 from remosa.lib.registry import backend
 
 
@@ -34,7 +34,7 @@ class Gateway(models.Model):
     kind = models.CharField(_("kind"), max_length=32)
     config = models.JSONField(_("settings"), default=dict, blank=True)
     secret = EncryptedTextField(_("key"), blank=True, default="")
-    sender_msisdn = models.CharField(
+    sender_msisdn = MsisdnField(
         _("sender number"),
         max_length=16,
         blank=True,

@@ -45,6 +45,22 @@ def test_site_is_made_changed_and_deleted_with_audit(api: Call, north: Platform,
     assert last_audit("site.deleted").before["name"] == "Hall A"
 
 
+@pytest.mark.parametrize(
+    "written", ["8 (900) 123-45-67", " +7\u00a0900\u00a0123\u00a045\u00a067 ", "7 - 900 - 123 - 45 - 67"]
+)
+def test_a_number_is_taken_in_every_spelling(api: Call, north: Platform, alice: User, written: str) -> None:
+    body = {"platform": north.pk, "kind": "socket", "name": "S", "model": "D210", "msisdn": written}
+
+    made = api(alice).post("/api/v1/devices/", body)
+    changed = api(alice).patch(f"/api/v1/devices/{made.data['id']}/", {"msisdn": "8-900-123-45-68"})
+    refused = api(alice).patch(f"/api/v1/devices/{made.data['id']}/", {"msisdn": "8 (900) 123-45"})
+
+    assert (made.status_code, made.data["msisdn"]) == (201, "+79001234567")
+    assert (changed.status_code, changed.data["msisdn"]) == (200, "+79001234568")
+    assert refused.status_code == 400
+    assert list(refused.data["error"]["fields"]) == ["msisdn"]
+
+
 def test_site_that_a_job_needs_is_not_deleted(api: Call, north: Platform, alice: User) -> None:
     site = make_site(north)
     make_job(north, site=site)

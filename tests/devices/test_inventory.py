@@ -7,7 +7,14 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
 from devices.models import Device, DeviceModel, PowerLink
-from devices.services import create_device, find_device, link_power, remove_device, unlink_power
+from devices.services import (
+    create_device,
+    find_device,
+    link_power,
+    remove_device,
+    return_to_service,
+    unlink_power,
+)
 from platforms import quotas
 from platforms.errors import QuotaExceeded
 from platforms.models import AuditEvent, Platform, Usage, User
@@ -44,6 +51,21 @@ def test_a_removed_device_makes_room_and_keeps_its_history(north: Platform, alic
     assert used(north) == 1
     assert Device.objects.get(pk=device.pk).is_active is False
     assert AuditEvent.objects.get(verb="device.removed").actor_label == "alice"
+
+
+def test_a_mac_is_free_again_and_the_old_device_keeps_it_in_its_history(north: Platform, alice: User) -> None:
+    old = make_device(north, mac="02:00:00:00:00:07")
+    with pytest.raises(ValidationError):
+        make_device(north, mac="02-00-00-00-00-07")
+
+    remove_device(old, by=alice)
+    new = make_device(north, mac="02-00-00-00-00-07")
+
+    assert find_device(north, "02:00:00:00:00:07") == new
+    assert Device.objects.filter(mac="02:00:00:00:00:07").count() == 2
+    with pytest.raises(ValidationError):  # the old one comes back when its MAC is free
+        return_to_service(old, by=alice, now=NOW)
+    assert not Device.objects.get(pk=old.pk).is_active
 
 
 def test_a_device_is_removed_once(north: Platform) -> None:

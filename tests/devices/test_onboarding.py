@@ -6,7 +6,14 @@ import pytest
 from django_q.conf import Conf
 
 from devices.models import Device, Onboarding, PowerLink, Site
-from devices.services import create_device, remove_device, start_onboarding, store_onboarding, table_of
+from devices.services import (
+    create_device,
+    find_device,
+    remove_device,
+    start_onboarding,
+    store_onboarding,
+    table_of,
+)
 from devices.services.onboarding import LEASE, run_onboarding, sweep_onboardings
 from devices.states import ONBOARDING, OnboardingState
 from devices.tables import TableError, write_csv, write_xlsx
@@ -240,7 +247,12 @@ def test_a_device_out_of_service_is_not_brought_back_by_a_table(north: Platform,
     gone = make_device(north, name="Касса", mac="02:00:00:00:00:01")
     remove_device(gone, by=alice)
 
-    assert errors_of(upload(north, alice, GOOD[:1])) == [(2, "mac")]
+    row = bring_in(north, alice, GOOD[:1])
+
+    assert [(number, column) for number, column, _text in row.report["notes"]] == [(2, "mac")]
+    gone.refresh_from_db()
+    assert not gone.is_active
+    assert find_device(north, gone.mac).pk != gone.pk
 
 
 @pytest.mark.django_db(transaction=True)
