@@ -9,6 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from django import forms
 from django.conf import settings
 from django.core.exceptions import FieldError, ImproperlyConfigured, ValidationError
 from django.core.validators import MaxLengthValidator
@@ -43,7 +44,7 @@ class MsisdnField(CharColumn):
     def formfield(self, **kwargs: Any) -> Any:
         """Room for spaces, brackets and hyphens."""
         made = super().formfield(**kwargs)
-        if hasattr(made, "max_length"):
+        if isinstance(made, forms.CharField):
             own = [check for check in made.validators if not isinstance(check, MaxLengthValidator)]
             made.max_length, made.validators = LONGEST, [*own, MaxLengthValidator(LONGEST)]
             made.widget.attrs["maxlength"] = str(LONGEST)
