@@ -42,7 +42,9 @@ USE_TZ = True
 CONFIGURATION = """
 [pytest]
 DJANGO_SETTINGS_MODULE = little_settings
-addopts = -p xdist.plugin -p pytest_django.plugin -p tests.plugins.postgres -p tests.plugins.figures -p tests.plugins.soak
+addopts =
+    -p xdist.plugin -p pytest_django.plugin
+    -p tests.plugins.postgres -p tests.plugins.figures -p tests.plugins.soak
 markers =
     soak: long
 """
