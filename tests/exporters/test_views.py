@@ -607,3 +607,19 @@ def test_the_cache_forgets_what_was_not_used_for_long(north):
 
     assert list(cache._kept) == [exporter.pk for exporter in exporters[1:]]
     assert Exporter.objects.count() == 3
+
+
+@pytest.mark.parametrize("path", ["/exporters/{}/metrics", "/platforms/{}/metrics"])
+def test_the_short_way_of_a_scrape_keeps_what_every_answer_has(north, settings, path):
+    settings.ALLOWED_HOSTS = ["ours.example"]
+    exporter, token = poll(north), make_token(north)
+    where = path.format(exporter.pk if "exporters" in path else north.pk)
+    headers = {"Authorization": f"Bearer {token}"}
+
+    ours = Client(SERVER_NAME="ours.example").get(where, headers=headers)
+    foreign = Client(SERVER_NAME="foreign.example").get(where, headers=headers)
+
+    assert (ours.status_code, foreign.status_code) == (200, 400)
+    assert ours["X-Content-Type-Options"] == "nosniff"
+    assert ours["X-Request-ID"]
+    assert "sessionid" not in ours.cookies
