@@ -115,6 +115,9 @@ def refused_sentence(why: str) -> str:
         "not_json": _("What came is no JSON."),
         "no_alerts": _("What came has no list of alerts: remove the custom payload at the other end."),
         "too_many": _("More than 10,000 alerts came at once."),
+        "too_fast": _(
+            "More deliveries came than this source may send in a minute; the sender was asked to wait."
+        ),
         "too_large": _("What came is larger than 8 MB."),
     }
     return sentences.get(why, plain(why))

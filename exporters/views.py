@@ -21,7 +21,7 @@ from exporters.models import Exporter
 from exporters.prometheus_files import alert_rules, dashboard
 from exporters.selectors import Parts, served
 from exporters.serving import accepts_gzip, exposition_of
-from platforms import tokens
+from platforms import rates, tokens
 from platforms.models import ApiToken
 from remosa.lib.clock import utcnow
 
@@ -53,6 +53,8 @@ def for_machines(scope: str) -> Callable[[View], View]:
                     401, f"Send a token of scope “{scope}” as Authorization: Bearer rms_…",
                     **{"WWW-Authenticate": 'Bearer realm="REMOSA"'},
                 )  # fmt: skip
+            if wait := rates.wait_s(scope, token.pk):
+                return plain(429, "Too many requests.", **{"Retry-After": str(wait)})
             return view(request, token=token, **kwargs)
 
         return guarded

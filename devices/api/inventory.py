@@ -8,6 +8,7 @@ from rest_framework import serializers
 from devices.models import Device, DeviceModel, PowerLink, Site
 from devices.services import create_device, link_power, remove_device, unlink_power
 from platforms.api.base import Changes, Creates, Deletes, PlatformViewSet, Reads
+from platforms.api.bulk import InBulk
 from platforms.api.errors import Conflict, Invalid
 from platforms.api.serializers import LabelsField, PlatformSerializer, WholeNumberField
 from platforms.models import Platform
@@ -29,7 +30,7 @@ class SiteSerializer(PlatformSerializer):
         ]  # fmt: skip
 
 
-class SitesView(Reads, Creates, Changes, Deletes, PlatformViewSet):
+class SitesView(InBulk, Reads, Creates, Changes, Deletes, PlatformViewSet):
     """Places where devices stand."""
 
     model = Site
@@ -66,7 +67,7 @@ class DeviceSerializer(PlatformSerializer):
         ]  # fmt: skip
 
 
-class DevicesView(Reads, Creates, Changes, Deletes, PlatformViewSet):
+class DevicesView(InBulk, Reads, Creates, Changes, Deletes, PlatformViewSet):
     """Players, sockets, sensors, agents. DELETE takes a device out of service; its history stays."""
 
     model = Device
