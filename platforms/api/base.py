@@ -57,7 +57,7 @@ class PlatformViewSet(InUtc, viewsets.GenericViewSet):
         """Who, whether and how often, as everywhere; then a POST with a key is answered once."""
         super().initial(request, *args, **kwargs)
         if idempotency.is_asked(self, request):
-            self.post = partial(idempotency.answer_once, self, self.post)
+            self.post: Any = partial(idempotency.answer_once, self, self.post)
 
     def perm_needed(self) -> str:
         """The permission of the running action."""
