@@ -1,6 +1,6 @@
 """Tables of ``devices``."""
 
-from devices.models.catalogue import CatalogueVersion, CommandTemplate, DeviceModel
+from devices.models.catalogue import BenchCheck, CatalogueVersion, CommandTemplate, DeviceModel
 from devices.models.commands import Command, CommandEvent
 from devices.models.events import DeviceEvent
 from devices.models.inventory import Device, DeviceShare, PowerLink, Site
@@ -10,6 +10,7 @@ from devices.models.rules import OwnReplyRule
 from devices.models.schedules import CommandSchedule
 
 __all__ = [
+    "BenchCheck",
     "CatalogueVersion",
     "Command",
     "CommandEvent",
