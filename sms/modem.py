@@ -23,8 +23,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 from urllib.parse import urlsplit
 
 import serial
@@ -144,22 +145,21 @@ class SerialPort:
         """See the port."""
         with contextlib.suppress(*BROKEN, AttributeError):
             self._line.close()  # also one that was opened by half
-        with contextlib.suppress(OSError):
-            os.close(self._lock)
+        self._lock.close()  # closing a number twice could close somebody else's file: a file object does it once
 
 
-def _lock(url: str, folder: Path) -> int:
-    """Hold the lock file of a line; the descriptor is the lock, and dies with the process."""
+def _lock(url: str, folder: Path) -> IO[bytes]:
+    """Hold the lock file of a line; the open file is the lock, and dies with the process."""
     line = url if "://" in url else os.path.realpath(url)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     name = hashlib.sha256(line.encode()).hexdigest()[:16]
-    handle = os.open(folder / f"modem-{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = open(folder / f"modem-{name}.lock", "ab", opener=partial(os.open, mode=0o600))  # noqa: SIM115
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as exc:
-        os.close(handle)
+        lock.close()
         raise PortLost("port_busy", _why(exc)) from None
-    return handle
+    return lock
 
 
 def _permitted(url: str) -> str:

@@ -43,8 +43,8 @@ CONFIGURATION = """
 [pytest]
 DJANGO_SETTINGS_MODULE = little_settings
 addopts =
-    -p xdist.plugin -p pytest_django.plugin -p tests.plugins.postgres -p tests.plugins.figures
-    -p tests.plugins.soak
+    -p xdist.plugin -p pytest_django.plugin
+    -p tests.plugins.postgres -p tests.plugins.figures -p tests.plugins.soak
 markers =
     soak: long
 """

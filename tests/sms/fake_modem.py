@@ -305,5 +305,6 @@ class PtyModem:
             unread = fcntl.ioctl(self._slave, termios.FIONREAD, b"\0\0\0\0")
             quiet = quiet + 1 if unread == b"\0\0\0\0" else 0
             select.select([self._wake_read], [], [], 0.005)
-        os.close(self._slave)
-        os.close(self._master)
+        for handle in (self._slave, self._master):
+            os.close(handle)
+        self._slave = self._master = -1  # the numbers are somebody else's now

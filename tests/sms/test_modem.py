@@ -125,6 +125,19 @@ def test_port_that_is_closed_is_free_again(open_on, tmp_path):
         assert open_on(fake.path).make_ready() == "FAKE 900"
 
 
+def test_port_that_is_closed_twice_leaves_the_files_of_others_open(tmp_path):
+    with PtyModem(Script()) as fake:
+        port = SerialPort(fake.path, baud=115200, locks=tmp_path / "locks")
+        port.close()
+        others = [(tmp_path / f"{number}").open("wb") for number in range(8)]  # they get the freed numbers
+
+        port.close()
+
+    for other in others:
+        other.write(b"x")
+        other.close()
+
+
 def test_port_that_is_not_there_says_so(tmp_path):
     with pytest.raises(PortLost) as caught:
         SerialPort("/dev/pts/nobody", baud=115200, locks=tmp_path)
