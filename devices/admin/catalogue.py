@@ -154,8 +154,8 @@ class CommandTemplateAdmin(CatalogueAdmin):
         obj.is_edited = True
         before = CommandTemplate.objects.filter(pk=obj.pk).values(*ACTS).first() if change else None
         super().save_model(request, obj, form, change)
-        acts_otherwise = before is not None and before != {name: getattr(obj, name) for name in ACTS}
-        if acts_otherwise and (obj.power or before["power"]):
+        after = {name: getattr(obj, name) for name in ACTS}
+        if before is not None and before != after and (obj.power or before["power"]):
             withdraw(
                 obj.model, why=_g("The command %(name)s was changed.") % {"name": obj.key}, by=request.user,
                 now=utcnow(),
