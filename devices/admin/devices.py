@@ -19,6 +19,7 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidge
 from devices.admin.bulk import BulkPages
 from devices.admin.commissioning import CommissioningPage
 from devices.admin.moves import MoveDeeds, ResumeForm
+from devices.admin.schedules import SchedulePages
 from devices.admin.send import SendPages
 from devices.display import state_pill
 from devices.models import Device, DeviceShare, PowerLink
@@ -121,7 +122,7 @@ class ShareInline(PlatformInline):
 
 
 @admin.register(Device)
-class DeviceAdmin(MoveDeeds, CommissioningPage, BulkPages, SendPages, PlatformAdmin):
+class DeviceAdmin(MoveDeeds, CommissioningPage, BulkPages, SchedulePages, SendPages, PlatformAdmin):
     form = DeviceForm
     list_display = ("name", "state_now", "seen", "kind_name", "site", "platform", "power", "number")
     list_filter = ("kind", "state", "platform", "site", "model", "is_active")
