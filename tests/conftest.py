@@ -6,11 +6,9 @@ from typing import Any
 
 import pytest
 from django.conf import settings as project
-from django.db import connection
 from django.utils import translation
 from django_q.conf import Conf
 
-from platforms import audit_triggers
 from platforms.models import Platform, User
 from tests.factories import make_platform, make_user
 
@@ -22,26 +20,6 @@ def reads_english() -> Iterator[None]:
     """Tests quote the sources; the Russian of the default language is for test_translations.py."""
     with translation.override("en"):
         yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def audit_is_emptied_between_tests() -> Iterator[None]:
-    """Emptying the tables after a test with real transactions takes the audit's triggers along.
-
-    The migration signal that follows puts them back, as it does after each migration.
-    """
-    operations = type(connection.ops)
-    plain = operations.sql_flush
-
-    def sql_flush(self: Any, style: Any, tables: Any, **options: Any) -> list[str]:
-        return [
-            *audit_triggers.drop_statements(connection.vendor),
-            *plain(self, style, tables, **options),
-        ]
-
-    operations.sql_flush = sql_flush  # type: ignore[method-assign]
-    yield
-    operations.sql_flush = plain  # type: ignore[method-assign]
 
 
 @pytest.fixture

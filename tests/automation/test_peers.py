@@ -72,8 +72,9 @@ def test_those_behind_one_address_are_a_mass_although_their_sites_differ() -> No
 
 @pytest.mark.databases
 @pytest.mark.parametrize(
-    "address", ["2001:0db8:85a3:0000:0000:8a2e:0370:7334", "x" * 5000, "ы" * 300, "a'b\"c"]
-)
+    "address", ["2001:0db8:85a3:0000:0000:8a2e:0370:7334", "x" * 5000, "ы" * 300, "a'b\"c"],
+    ids=["IPv6", "long", "long Cyrillic", "quotes"],
+)  # fmt: skip
 def test_whatever_a_cms_says_of_an_address_a_case_can_be_opened(address: str) -> None:
     world = World(players=12)
     world.turns(1)
