@@ -1,18 +1,22 @@
 """Devices: players and sockets, their states with ages, what powers them, who shares them."""
 
+from datetime import datetime
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import F, Field, Prefetch, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.formats import date_format
 from django.utils.html import format_html_join
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _g
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget
 
@@ -32,6 +36,7 @@ from devices.services import (
     share_device,
     unlink_power,
 )
+from devices.services.sims import BEFORE_THE_END
 from platforms import switches
 from platforms.admin_base import PlatformAdmin, PlatformInline, grants_of
 from platforms.console.deeds import Deed, ReasonForm
@@ -41,6 +46,11 @@ from platforms.models import KillSwitch
 from platforms.roles import Perm
 from remosa.lib.clock import utcnow
 from remosa.lib.redact import mask_msisdn
+
+SIM_FIELDS = (
+    "sim_operator", "sim_iccid", "sim_account", "sim_balance", "sim_balance_on", "sim_paid_until", "sim_monthly_status",
+)  # fmt: skip
+SIM_FIELDS_READ = ("sim_operator", "sim_paid_until", "sim_monthly_status")  # for those who read no numbers
 
 
 class DeviceForm(forms.ModelForm):
@@ -223,6 +233,8 @@ class DeviceAdmin(MoveDeeds, CommissioningPage, BulkPages, SchedulePages, SendPa
         if self._may_edit(request, obj) and (obj is None or obj.kind != Device.Kind.SOCKET):
             shown.append((_("Power"), {"fields": ["power_socket", "power_line"]}))
         shown.append((_("People and notes"), {"fields": people}))
+        if obj is not None and obj.kind == Device.Kind.SOCKET:
+            shown.append((_("SIM"), {"fields": SIM_FIELDS if reach[2] == "msisdn" else SIM_FIELDS_READ}))
         if obj is not None:
             shown.append((_("Facts"), {"fields": ["facts_shown", "created_at"]}))
         return shown
@@ -230,6 +242,7 @@ class DeviceAdmin(MoveDeeds, CommissioningPage, BulkPages, SchedulePages, SendPa
     def head_context(self, request: HttpRequest, row: Device) -> dict[str, Any]:
         may_commission = row.kind == Device.Kind.SOCKET and row.is_active and row.model is not None
         return {
+            "sim": sim_signs(row, now=utcnow()),
             "may_send": bool(self.sendable(request, row)),
             "cycle_url": self._cycle_url(request, row),
             "may_commission": may_commission and self.holds(request, Perm.MANAGE_DEVICES, row),
@@ -313,6 +326,19 @@ class DeviceAdmin(MoveDeeds, CommissioningPage, BulkPages, SchedulePages, SendPa
             if not switches.release(switch, by=request.user, now=utcnow()):
                 break
         return _g("Automation may act for this device again.")
+
+
+def sim_signs(row: Device, *, now: datetime) -> dict[str, str]:
+    """Short warnings about the SIM of a socket: silent for days, payment that ends."""
+    signs: dict[str, str] = {}
+    last = row.heard_at or row.created_at
+    days = (now - last).days
+    if row.kind == Device.Kind.SOCKET and days >= settings.SOCKET_SILENT_DAYS:
+        signs["silent"] = ngettext("silent for %(n)d day", "silent for %(n)d days", days) % {"n": days}
+    if row.sim_paid_until is not None and row.sim_paid_until <= (now + BEFORE_THE_END).date():
+        until = date_format(row.sim_paid_until, "SHORT_DATE_FORMAT")
+        signs["unpaid"] = _g("SIM paid until %(until)s") % {"until": until}
+    return signs
 
 
 def device_stop(device: Device) -> KillSwitch | None:
