@@ -234,7 +234,9 @@ class DeviceAdmin(MoveDeeds, CommissioningPage, BulkPages, SchedulePages, SendPa
             shown.append((_("Power"), {"fields": ["power_socket", "power_line"]}))
         shown.append((_("People and notes"), {"fields": people}))
         if obj is not None and obj.kind == Device.Kind.SOCKET:
-            shown.append((_("SIM"), {"fields": SIM_FIELDS if reach[2] == "msisdn" else SIM_FIELDS_READ}))
+            shown.append(
+                (_("SIM"), {"fields": list(SIM_FIELDS if reach[2] == "msisdn" else SIM_FIELDS_READ)})
+            )
         if obj is not None:
             shown.append((_("Facts"), {"fields": ["facts_shown", "created_at"]}))
         return shown

@@ -5,11 +5,12 @@ All of it is safe to repeat: what people were told is written on the device in t
 
 import uuid
 from datetime import datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 
 from devices.errors import DevicesError
@@ -22,7 +23,7 @@ BEFORE_THE_END = timedelta(days=7)
 AT_ONCE = 200  # sockets per sweep: a fleet that fell silent together is told of over some minutes
 
 
-def sockets() -> QuerySet[Device]:
+def sockets() -> Any:
     """Sockets in service, of platforms in service, with a number."""
     rows = Device.objects.filter(kind=Device.Kind.SOCKET, is_active=True, platform__is_active=True)
     return rows.exclude(msisdn="").annotate(last_sign=Coalesce("heard_at", "created_at"))
@@ -41,7 +42,7 @@ def tell_of_silence(*, now: datetime) -> int:
                 pk=device.pk, heard_at=device.heard_at, silence_told_at=device.silence_told_at
             )
             if mine.update(silence_told_at=now):
-                silent_for = (now - device.last_sign).days  # type: ignore[attr-defined]
+                silent_for = (now - device.last_sign).days
                 record_event(device, "silent", at=now, days=silent_for, ever=device.heard_at is not None)
                 told += 1
     return told
