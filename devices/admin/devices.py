@@ -23,6 +23,7 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidge
 from devices.admin.bulk import BulkPages
 from devices.admin.commissioning import CommissioningPage
 from devices.admin.moves import MoveDeeds, ResumeForm
+from devices.admin.photos import PhotoPages
 from devices.admin.schedules import SchedulePages
 from devices.admin.send import SendPages
 from devices.display import state_pill
@@ -132,7 +133,9 @@ class ShareInline(PlatformInline):
 
 
 @admin.register(Device)
-class DeviceAdmin(MoveDeeds, CommissioningPage, BulkPages, SchedulePages, SendPages, PlatformAdmin):
+class DeviceAdmin(
+    MoveDeeds, CommissioningPage, BulkPages, PhotoPages, SchedulePages, SendPages, PlatformAdmin
+):
     form = DeviceForm
     list_display = ("name", "state_now", "seen", "kind_name", "site", "platform", "power", "number")
     list_filter = ("kind", "state", "platform", "site", "model", "is_active")
@@ -145,6 +148,7 @@ class DeviceAdmin(MoveDeeds, CommissioningPage, BulkPages, SchedulePages, SendPa
     head_template = "console/device_head.html"
     deeds = (
         *MoveDeeds.move_deeds,
+        *PhotoPages.photo_deeds,
         Deed(
             "stop_automation", _("No automation here"), Perm.MANAGE_DEVICES, icon="stop_circle", form=ReasonForm,
             question=_(
@@ -244,6 +248,7 @@ class DeviceAdmin(MoveDeeds, CommissioningPage, BulkPages, SchedulePages, SendPa
     def head_context(self, request: HttpRequest, row: Device) -> dict[str, Any]:
         may_commission = row.kind == Device.Kind.SOCKET and row.is_active and row.model is not None
         return {
+            **self.photo_context(row),
             "sim": sim_signs(row, now=utcnow()),
             "may_send": bool(self.sendable(request, row)),
             "cycle_url": self._cycle_url(request, row),

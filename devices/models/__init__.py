@@ -5,6 +5,7 @@ from devices.models.commands import Command, CommandEvent
 from devices.models.events import DeviceEvent
 from devices.models.inventory import Device, DeviceShare, PowerLink, Site
 from devices.models.onboarding import Onboarding
+from devices.models.photos import DevicePhoto, SitePhoto
 from devices.models.restorations import Restoration
 from devices.models.rules import OwnReplyRule
 from devices.models.schedules import CommandSchedule
@@ -19,10 +20,12 @@ __all__ = [
     "Device",
     "DeviceEvent",
     "DeviceModel",
+    "DevicePhoto",
     "DeviceShare",
     "Onboarding",
     "OwnReplyRule",
     "PowerLink",
     "Restoration",
     "Site",
+    "SitePhoto",
 ]
