@@ -24,6 +24,7 @@ from devices.admin.bulk import BulkPages
 from devices.admin.commissioning import CommissioningPage
 from devices.admin.moves import MoveDeeds, ResumeForm
 from devices.admin.photos import PhotoPages
+from devices.admin.saved_filters import SavedFilterPages
 from devices.admin.schedules import SchedulePages
 from devices.admin.send import SendPages
 from devices.display import state_pill
@@ -134,14 +135,21 @@ class ShareInline(PlatformInline):
 
 @admin.register(Device)
 class DeviceAdmin(
-    MoveDeeds, CommissioningPage, BulkPages, PhotoPages, SchedulePages, SendPages, PlatformAdmin
+    MoveDeeds,
+    CommissioningPage,
+    BulkPages,
+    PhotoPages,
+    SavedFilterPages,
+    SchedulePages,
+    SendPages,
+    PlatformAdmin,
 ):
     form = DeviceForm
     list_display = ("name", "state_now", "seen", "kind_name", "site", "platform", "power", "number")
     list_filter = ("kind", "state", "platform", "site", "model", "is_active")
     list_select_related = ("platform", "site", "model")
     search_fields = ("name", "mac", "external_id", "msisdn", "site__name")
-    search_help_text = _("name, MAC, number or site")
+    search_help_text = _("name, MAC, number, site, or a label: hall=A")
     ordering = ("name",)
     change_perm = Perm.MANAGE_DEVICES
     inlines = (ShareInline,)

@@ -8,6 +8,7 @@ from devices.models.onboarding import Onboarding
 from devices.models.photos import DevicePhoto, SitePhoto
 from devices.models.restorations import Restoration
 from devices.models.rules import OwnReplyRule
+from devices.models.saved_filters import SavedFilter
 from devices.models.schedules import CommandSchedule
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "OwnReplyRule",
     "PowerLink",
     "Restoration",
+    "SavedFilter",
     "Site",
     "SitePhoto",
 ]
