@@ -55,7 +55,9 @@ class ScheduleForm(ParametersForm):
             ("weekends", _("Saturday and Sunday")), ("cron", _("by cron")),
         ],
     )  # fmt: skip
-    day = forms.DateField(label=_("Day"), required=False, widget=UnfoldAdminDateWidget)
+    day = forms.DateField(
+        label=_("Day"), required=False, widget=UnfoldAdminDateWidget, help_text=_("Only for “once”.")
+    )
     at = forms.TimeField(label=_("Time"), required=False, widget=UnfoldAdminTimeWidget)
     cron = forms.CharField(
         label=_("cron"), max_length=100, required=False, widget=UnfoldAdminTextInputWidget,
