@@ -8,7 +8,7 @@ from typing import Any
 from exporters.compression import Segment
 from exporters.exposition import ExporterRow
 from exporters.models import Exporter, Snapshot
-from exporters.querysets import ExporterQuerySet
+from remosa.lib.prepared import PreparedQuery
 
 CACHE_BYTES = 64 * 1024 * 1024
 COLUMNS = (
@@ -55,12 +55,26 @@ class SnapshotCache:
 
 
 _cache = SnapshotCache()
+_of_one = PreparedQuery(lambda: Exporter.objects.filter(platform=0).filter(pk=0).values_list(*COLUMNS))
+_of_platform = PreparedQuery(
+    lambda: Exporter.objects.filter(platform=0, is_enabled=True).order_by("pk").values_list(*COLUMNS)
+)
 
 
-def served(exporters: ExporterQuerySet) -> list[tuple[ExporterRow, Parts]]:
-    """What is known of each exporter of a queryset, and its families; the order is by id."""
+def served_exporter(*, platform_id: int, exporter_id: int) -> list[tuple[ExporterRow, Parts]]:
+    """What is known of an exporter of the platform, and its families; empty when it has no such exporter."""
+    return _served(_of_one.rows(platform_id, exporter_id))
+
+
+def served_platform(platform_id: int) -> list[tuple[ExporterRow, Parts]]:
+    """What is known of each enabled exporter of the platform, and its families; the order is by id."""
+    return _served(_of_platform.rows(platform_id))
+
+
+def _served(rows: list[tuple[Any, ...]]) -> list[tuple[ExporterRow, Parts]]:
     found = []
-    for row in exporters.order_by("pk").values(*COLUMNS):
+    for values in rows:
+        row = dict(zip(COLUMNS, values, strict=True))
         exporter = Exporter(interval_s=row["interval_s"], timeout_s=row["timeout_s"])
         version = row["snapshot__version"]
         known = ExporterRow(

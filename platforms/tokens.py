@@ -14,8 +14,15 @@ from django.db.models import Q
 
 from platforms import audit
 from platforms.models import ApiToken, Platform
+from remosa.lib.prepared import PreparedQuery
 
 LAST_USED_STEP = timedelta(minutes=1)  # "last used" is written at most this often
+_machine = PreparedQuery(
+    lambda: ApiToken.objects.filter(lookup="").values_list(
+        "pk", "digest", "scopes", "platform_id", "platform__is_active", "user_id", "user__is_active", "revoked_at",
+        "expires_at", "last_used_at",
+    )
+)  # fmt: skip
 SHAPE = re.compile(r"rms_([0-9a-f]{12})_[A-Za-z0-9_-]{16,100}", re.ASCII)
 
 
@@ -59,13 +66,40 @@ def find(text: str, *, scope: str, now: datetime) -> ApiToken | None:
         .filter(Q(expires_at=None) | Q(expires_at__gt=now))
         .first()
     )
-    if row is None or not hmac.compare_digest(row.digest, digest_of(text)) or scope not in row.scopes:
+    if row is None or not _proves(text, row.digest) or scope not in row.scopes:
         return None
     if (row.platform and not row.platform.is_active) or (row.user and not row.user.is_active):
         return None
-    if row.last_used_at is None or now - row.last_used_at > LAST_USED_STEP:
-        ApiToken.objects.filter(pk=row.pk).update(last_used_at=now)
+    _note_use(row.pk, row.last_used_at, now)
     return row
+
+
+def platform_of(text: str, *, scope: str, now: datetime) -> int | None:
+    """The platform that the live token ``text`` of ``scope`` speaks for, 0 for none; None when it is no such token.
+
+    The same judgement as ``find``, for machines that ask many times a minute.
+    """
+    shape = SHAPE.fullmatch(text)
+    for row in _machine.rows(shape[1]) if shape else ():
+        pk, digest, scopes, platform, platform_lives, user, user_lives, revoked_at, expires_at, used_at = row
+        if not _proves(text, digest) or scope not in scopes:
+            return None
+        if revoked_at is not None or (expires_at is not None and expires_at <= now):
+            return None
+        if (platform and not platform_lives) or (user and not user_lives):
+            return None
+        _note_use(pk, used_at, now)
+        return platform or 0
+    return None
+
+
+def _proves(text: str, digest: str) -> bool:
+    return hmac.compare_digest(digest, digest_of(text))
+
+
+def _note_use(pk: int, last_used_at: datetime | None, now: datetime) -> None:
+    if last_used_at is None or now - last_used_at > LAST_USED_STEP:
+        ApiToken.objects.filter(pk=pk).update(last_used_at=now)
 
 
 def revoke(row: ApiToken, *, by: Any, now: datetime) -> bool:

@@ -25,7 +25,7 @@ from exporters.macs import read_mac_lines
 from exporters.models import Exporter, PollRound
 from exporters.ports import PollSettings
 from exporters.prometheus_files import scrape_config
-from exporters.selectors import served
+from exporters.selectors import served_exporter
 from exporters.services import (
     AddReport,
     add_targets,
@@ -290,7 +290,7 @@ class ExporterAdmin(PlatformAdmin):
     def prometheus_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """A ready configuration to copy, and the series as they are served now."""
         row = self.require_row(request, object_id)
-        found = served(Exporter.objects.filter(pk=row.pk))
+        found = served_exporter(platform_id=row.platform_id, exporter_id=row.pk)
         text = exposition_of(found, now=utcnow(), openmetrics=False, compressed=False).decode()
         lines = text.splitlines()
         context = {

@@ -206,7 +206,8 @@ def _everything_is_due():
     Exporter.objects.update(next_poll_at=None)
 
 
-def test_two_pollers_never_ask_one_exporter_at_once(north, start_child):
+@pytest.mark.parametrize("rounds", [2, pytest.param(10, marks=pytest.mark.soak)])
+def test_two_pollers_never_ask_one_exporter_at_once(rounds, north, start_child, figure):
     """Each answer takes a while; two at once for one exporter would be seen by the CMS."""
     busy, doubles, asked = set(), [], []
 
@@ -221,18 +222,19 @@ def test_two_pollers_never_ask_one_exporter_at_once(north, start_child):
         return await online(request)
 
     with cms_at_work(watch) as cms:
-        exporters = [make_polled(north, cms, interval_s=0.5) for _number in range(4)]
+        exporters = [make_polled(north, cms, interval_s=0.3) for _number in range(4)]
         pollers = [start_poller(start_child) for _number in range(2)]
         wait_for(
-            lambda: all(exporter.rounds.count() >= 5 for exporter in exporters),
+            lambda: all(exporter.rounds.count() >= rounds for exporter in exporters),
             *pollers,
-            what="five rounds of each",
+            what=f"{rounds} rounds of each",
         )
         codes = [poller.stop() for poller in pollers]
 
     assert doubles == []
     assert codes == [0, 0]
     assert PollRound.objects.count() <= len(asked)
+    figure("pollers racing", f"{len(asked)} questions to {len(exporters)} exporters, {len(doubles)} at once")
 
 
 # --- trouble -------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from exporters.ports import Observation, RoundResult, Status
+from exporters.prometheus_files import dashboard
 from exporters.services import store_round
 from platforms import tokens
 from remosa.lib.clock import utcnow
@@ -218,3 +219,23 @@ def fetch(url, token):
     response = asyncio.run(whole())
     assert response.status == 200
     return response.text
+
+
+def test_every_query_of_the_dashboard_answers_on_prometheus(
+    north, cubic, addreality, token, server, run_prometheus, figure
+):
+    make_target(addreality, make_device(north, mac="", external_id="4713"), external_id="4713")
+    store(addreality, Observation("4711", Status.ONLINE), Observation("4713", Status.UNKNOWN, {}, "no_data"))
+    prometheus = run_prometheus(config(server, token, north))
+    panels = dashboard(north.pk, "north")["panels"]
+
+    found = {}
+    for panel in panels:
+        for target in panel["targets"]:
+            found[panel["title"]] = prometheus.wait_for(target["expr"], deadline_s=30)
+
+    assert {title: found[title][0]["value"][1] for title in ("Online", "Offline", "No data", "CMS that answer")} == {
+        "Online": "2", "Offline": "1", "No data": "2", "CMS that answer": "2",
+    }  # fmt: skip
+    assert [sample["metric"]["mac"] for sample in found["Offline now"]] == ["02:00:00:00:00:02"]
+    figure("dashboard", f"{len(found)} panels, each query answered by Prometheus")

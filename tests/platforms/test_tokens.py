@@ -159,3 +159,42 @@ def test_two_tokens_share_nothing(north: Platform) -> None:
 
     assert len({row.lookup for row, _text in made}) == len({text for _row, text in made}) == 50
     assert all(len(text.split("_", 2)[2]) >= 43 for _row, text in made)  # 32 bytes: 256 bits
+
+
+@pytest.mark.databases
+def test_the_short_question_of_a_scrape_is_judged_like_the_long_one(
+    north: Platform, south: Platform, alice: User, root: User
+) -> None:
+    soon, south.is_active = NOW + timedelta(hours=1), False
+    south.save()
+    texts = {
+        name: tokens.issue(name=name, scopes=[scope], by=root, **fields)[1]
+        for name, scope, fields in (
+            ("own", "scrape", {"platform": north}), ("scope", "read", {"platform": north}),
+            ("off", "scrape", {"platform": south}), ("person", "scrape", {"user": alice}),
+            ("ending", "scrape", {"platform": north, "expires_at": soon}),
+            ("ended", "scrape", {"platform": north, "expires_at": NOW}),
+            ("revoked", "scrape", {"platform": north}),
+        )
+    }  # fmt: skip
+    tokens.revoke(ApiToken.objects.get(name="revoked"), by=root, now=NOW)
+    texts |= {
+        "forged": texts["own"][:-1] + "!",
+        "other": texts["own"][:-4] + "AAAA",
+        "none": "",
+        "NUL": "rms_\x00",
+    }
+
+    def judged() -> dict[str, int | None]:
+        return {name: tokens.platform_of(text, scope="scrape", now=NOW) for name, text in texts.items()}
+
+    found = {name: tokens.find(text, scope="scrape", now=NOW) for name, text in texts.items()}
+    assert judged() == {name: row and (row.platform_id or 0) for name, row in found.items()}
+    assert {name for name, platform in judged().items() if platform is not None} == {
+        "own",
+        "person",
+        "ending",
+    }
+    assert ApiToken.objects.get(name="own").last_used_at == NOW
+    User.objects.filter(pk=alice.pk).update(is_active=False)
+    assert judged()["person"] is None
