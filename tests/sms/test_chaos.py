@@ -5,6 +5,7 @@ the wire when its process died: the judge must find it.
 """
 
 import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,13 +80,15 @@ def recover(lab: ChaosLab) -> float:
         lab.ask_for_notices(6)
         try:
             process.wait_until(lambda: lab.count(on_the_wire, its), deadline_s=5, what="an SMS on the wire")
-            break
         except TimeoutError:
             continue  # the other one had them all
+        dying.child.process.send_signal(signal.SIGSTOP)
+        if lab.count(on_the_wire, its):
+            break
+        dying.child.process.send_signal(signal.SIGCONT)  # it had just heard of it
     dying.child.kill_9()
     killed_at, dying.child = time.monotonic(), None
-    left = lab.count("state IN ('claimed', 'sending') AND lease_owner LIKE %s", its)
-    assert left
+    assert lab.count(on_the_wire, its)
     process.wait_until(
         lambda: (
             lab.count("state = 'unknown' AND reason = 'worker_lost' AND lease_owner LIKE %s", its)
