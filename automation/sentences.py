@@ -47,6 +47,7 @@ def why_sentence(why: str) -> str:
             "It is not known whether the SMS reached the socket. Nothing will be sent again by itself."
         ),
         "suggestion_expired": _("Nobody answered the proposal of a power cycle in time."),
+        "chronic": _("The device needs this too often: look for the cause on the spot."),
         "guards_refuse": _("Automation was not allowed to act for too long. See “Why not” in the case."),
         "command_refused": _("The socket refused the command."),
         "command_not_executed": _("The SMS did not reach the socket."),

@@ -405,6 +405,9 @@ RESTORE_RETRY_S = env.float("RESTORE_RETRY_S", default=180.0)  # between two ON 
 DARK_WATCH_S = env.float(
     "DARK_WATCH_S", default=3600.0
 )  # an output that a person left off is asked about then
+SOCKET_SILENT_DAYS = env.int(
+    "SOCKET_SILENT_DAYS", default=8
+)  # without any SMS of a socket, then people are told
 SMS_VALIDITY_S = env.int("SMS_VALIDITY_S", default=300)
 # the numbers that `manage.py sms send` may reach outside DEBUG
 SMS_SHELL_NUMBERS = env.list("SMS_SHELL_NUMBERS", default=[])

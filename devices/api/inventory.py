@@ -49,7 +49,7 @@ class DeviceSerializer(PlatformSerializer):
 
     create_only = ("platform", "kind")
     phone_fields = ("msisdn",)
-    redacted_fields = ("facts", "notes")
+    redacted_fields = ("facts", "notes", "sim_iccid", "sim_account")
     model = serializers.SlugRelatedField(
         slug_field="code", queryset=DeviceModel.objects.all(), required=False, allow_null=True
     )
@@ -60,10 +60,12 @@ class DeviceSerializer(PlatformSerializer):
         fields = [
             "id", "uid", "platform", "site", "kind", "name", "mac", "external_id", "msisdn", "model", "owner",
             "is_active", "state", "state_since", "observed_at", "state_source", "facts", "labels", "notes",
-            "created_at",
+            "heard_at", "sim_operator", "sim_iccid", "sim_account", "sim_balance", "sim_balance_on", "sim_paid_until",
+            "sim_monthly_status", "created_at",
         ]  # fmt: skip
         read_only_fields = [
-            "uid", "owner", "is_active", "state", "state_since", "observed_at", "state_source", "facts", "created_at",
+            "uid", "owner", "is_active", "state", "state_since", "observed_at", "state_source", "facts", "heard_at",
+            "created_at",
         ]  # fmt: skip
 
 
