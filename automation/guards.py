@@ -21,6 +21,7 @@ from automation.services import health
 from automation.sources import DARKENING, devices_of, max_age_of
 from automation.states import LIVE, STILL_WANTED, Mode
 from devices.models import Command, CommandTemplate, Device, PowerLink
+from devices.services.bench import firmware_of, is_bench_checked
 from devices.states import IN_FLIGHT, MAY_HAVE_ACTED, CommandState, DeviceState
 from exporters.models import ExporterTarget
 from platforms import quotas
@@ -226,8 +227,9 @@ def power(candidate: Candidate, now: datetime) -> Refusal | None:
         return Refusal("power", "no_power_link")
     if not socket.is_active or not socket.msisdn:
         return Refusal("power", "no_number", {"socket": socket.name})
-    if socket.model is None or (socket.model.bench_checked_at is None and not candidate.by_person):
-        return Refusal("power", "model_not_checked", {"model": str(socket.model)})
+    if socket.model is None or not (candidate.by_person or is_bench_checked(socket)):
+        model = f"{socket.model} {firmware_of(socket)}".strip()
+        return Refusal("power", "model_not_checked", {"model": model})
     template = socket.model.templates.filter(key=candidate.job.template_key).first()
     if template is None:
         return Refusal(

@@ -47,6 +47,7 @@ def why_sentence(why: str) -> str:
             "It is not known whether the SMS reached the socket. Nothing will be sent again by itself."
         ),
         "suggestion_expired": _("Nobody answered the proposal of a power cycle in time."),
+        "chronic": _("The device needs this too often: look for the cause on the spot."),
         "guards_refuse": _("Automation was not allowed to act for too long. See “Why not” in the case."),
         "command_refused": _("The socket refused the command."),
         "command_not_executed": _("The SMS did not reach the socket."),
@@ -115,6 +116,9 @@ def refused_sentence(why: str) -> str:
         "not_json": _("What came is no JSON."),
         "no_alerts": _("What came has no list of alerts: remove the custom payload at the other end."),
         "too_many": _("More than 10,000 alerts came at once."),
+        "too_fast": _(
+            "More deliveries came than this source may send in a minute; the sender was asked to wait."
+        ),
         "too_large": _("What came is larger than 8 MB."),
     }
     return sentences.get(why, plain(why))

@@ -26,6 +26,7 @@ from automation.intake import BodyInvalid
 from automation.models import AlertSource
 from automation.senders import doubt, stamp_of
 from automation.services.intake import take
+from platforms import rates
 from remosa.lib.clock import utcnow
 
 logger = logging.getLogger(__name__)
@@ -57,6 +58,9 @@ def alerts(request: HttpRequest, source_id: uuid.UUID) -> HttpResponse:
         source = _source(source_id)
         raw = _body(request)
         sender = _proved(source, request, raw, now=now)
+        if wait := rates.wait_s("intake", sender.pk):
+            slower = _("Too many deliveries. Try again.")
+            raise Refusal(503, "try_again_later", slower, why="too_fast", **{"Retry-After": str(wait)})
         stamp = stamp_of(sender, request.headers, now=now)
         taken = take(sender, _unpacked(request, raw), stamp=stamp, now=now)
     except Refusal as refusal:

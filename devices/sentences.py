@@ -1,9 +1,12 @@
 """What happened to a device, as a sentence. Pure: a word and data in, text out, in the active language."""
 
 from collections.abc import Callable, Mapping
+from datetime import date
 from typing import Any
 
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 
 def output_words(line: Any) -> str:
@@ -30,12 +33,34 @@ def event_sentence(kind: str, data: Mapping[str, Any]) -> str:
             "REMOSA cannot get %(output)s on again. It goes on trying: look at the socket."
         ) % output,
         "on_again": lambda: _("It is certain that %(output)s is on again.") % output,
+        "silent": lambda: silence(data),
+        "sim_payment": lambda: _("The SIM of the socket is paid until %(until)s.") % {"until": _day(data.get("until"))},
         "left_off": lambda: _("A person leaves %(output)s off.") % output,
         "not_armed": lambda: _("The socket did not confirm that it will switch on again: nothing was switched off."),
         "armed_too_late": lambda: _("The socket confirmed its delay too late: nothing was switched off."),
         "off_not_sent": lambda: _("The OFF did not get through: nothing was switched off."),
     }  # fmt: skip
     return sentences[kind]() if kind in sentences else f"{kind.replace('_', ' ')}"
+
+
+def silence(data: Mapping[str, Any]) -> str:
+    """For how long a socket has said nothing."""
+    days = int(data.get("days", 0))
+    if not data.get("ever", True):
+        return _("The socket has never answered by SMS. Check its number and its SIM.")
+    sentence = ngettext(
+        "The socket has been silent for %(n)d day. Ask for its status; look at its SIM.",
+        "The socket has been silent for %(n)d days. Ask for its status; look at its SIM.",
+        days,
+    )
+    return sentence % {"n": days}
+
+
+def _day(text: Any) -> str:
+    try:
+        return date_format(date.fromisoformat(str(text)), "SHORT_DATE_FORMAT")
+    except ValueError:
+        return str(text)
 
 
 EVENT_TONES = {"info": "grey", "warning": "amber", "critical": "red"}

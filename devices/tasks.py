@@ -3,7 +3,7 @@
 import uuid
 from typing import Any
 
-from devices.services import onboarding
+from devices.services import onboarding, sims
 from devices.services.restorations import see_to
 from remosa.lib.clock import utcnow
 
@@ -20,4 +20,6 @@ def run_onboarding(pk: Any) -> bool:
 
 def sweep() -> int:
     """Find what a lost wake-up has left behind."""
-    return onboarding.sweep_onboardings(now=utcnow())
+    now = utcnow()
+    told = sims.tell_of_silence(now=now) + sims.tell_of_payment(now=now) + sims.ask_monthly(now=now)
+    return told + onboarding.sweep_onboardings(now=now)

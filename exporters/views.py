@@ -21,7 +21,7 @@ from exporters.models import Exporter
 from exporters.prometheus_files import alert_rules, dashboard
 from exporters.selectors import Parts, served_exporter, served_platform
 from exporters.serving import accepts_gzip, exposition_of
-from platforms import tokens
+from platforms import rates, tokens
 from platforms.models import ApiToken
 from remosa.lib.clock import utcnow
 
@@ -49,11 +49,19 @@ def for_machines(scope: str) -> Callable[[View], View]:
             if request.method not in ("GET", "HEAD"):
                 return plain(405, "Use GET or HEAD.", Allow="GET, HEAD")
             token = tokens.find(tokens.from_request(request.headers), scope=scope, now=utcnow())
-            return view(request, token=token, **kwargs) if token else _unproven(scope)
+            if token is None:
+                return _unproven(scope)
+            if wait := rates.wait_s(scope, token.platform_id):
+                return _too_often(wait)
+            return view(request, token=token, **kwargs)
 
         return guarded
 
     return decorate
+
+
+def _too_often(wait_s: int) -> HttpResponse:
+    return plain(429, "Too many requests.", **{"Retry-After": str(wait_s)})
 
 
 def _unproven(scope: str) -> HttpResponse:
@@ -72,7 +80,11 @@ def for_scrapes(view: View) -> View:
         if request.method not in ("GET", "HEAD"):
             return plain(405, "Use GET or HEAD.", Allow="GET, HEAD")
         own = tokens.platform_of(tokens.from_request(request.headers), scope="scrape", now=utcnow())
-        return _unproven("scrape") if own is None else view(request, own=own, **kwargs)
+        if own is None:
+            return _unproven("scrape")
+        if wait := rates.wait_s("scrape", own):
+            return _too_often(wait)
+        return view(request, own=own, **kwargs)
 
     return guarded
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from automation.sentences import why_sentence
 from devices.sentences import event_sentence
@@ -20,6 +21,8 @@ def sentence(kind: str, data: Mapping[str, Any]) -> str:
         return _gateway_sentence(data)
     if kind in limit_words.KINDS:
         return limit_words.sentence(kind, data)
+    if kind == "alerts_in_doubt":
+        return _doubt_sentence(data)
     title = {"title": str(data.get("title", ""))}
     if "event" in data:
         return f"{data.get('title', '')}: {event_sentence(kind, data['event'])}"
@@ -36,6 +39,8 @@ def details(kind: str, data: Mapping[str, Any]) -> str:
     """What the reader should know or do."""
     if "event" in data:
         return _("The page of the device shows what was tried.")
+    if kind == "alerts_in_doubt":
+        return _doubt_details(data)
     if kind == "gateway_blocked":
         return _(
             "What waits is tried again by itself until it is too late. Look at the gateway: its key, its money, "
@@ -67,3 +72,25 @@ def _gateway_sentence(data: Mapping[str, Any]) -> str:
     return blocked_sentence(
         name, reason=str(data.get("refuses", "")), since=since, waiting=waiting, now=since
     )
+
+
+def _doubt_sentence(data: Mapping[str, Any]) -> str:
+    """“Grafana: 12 alerts say that there is no data”."""
+    count, signals = int(data.get("count", 0)), list(data.get("signals", []))
+    said = {"title": str(data.get("title", "")), "n": count}
+    if signals == ["error"]:
+        return ngettext(
+            "%(title)s: %(n)d rule could not be evaluated", "%(title)s: %(n)d rules could not be evaluated", count
+        ) % said  # fmt: skip
+    return ngettext(
+        "%(title)s: %(n)d alert has no data", "%(title)s: %(n)d alerts have no data", count
+    ) % said  # fmt: skip
+
+
+def _doubt_details(data: Mapping[str, Any]) -> str:
+    """Which, and that nothing is done about it."""
+    names = [str(name) for name in data.get("names", [])]
+    return _(
+        "It is not known whether anything is wrong, so nothing is switched because of it. Look at the source of the "
+        "data: %(names)s."
+    ) % {"names": ", ".join(names)}

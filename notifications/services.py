@@ -147,6 +147,8 @@ def path_of(notice: Notice) -> str:
     """The page that the notice speaks of; its own page where there is no other."""
     if notice.case_id is not None:
         return f"/admin/automation/case/{notice.case_id}/change/"
+    if notice.kind == "alerts_in_doubt":
+        return f"/admin/automation/alert/?source__id__exact={notice.data['source']}"
     if "device" in notice.data:
         return f"/admin/devices/device/{notice.data['device']}/change/"
     return f"/admin/notifications/notice/{notice.pk}/change/"

@@ -1,6 +1,7 @@
 """What django-q2 runs for notifications."""
 
 from notifications.device_events import notify_of_missed_events
+from notifications.doubts import notify_of_doubts
 from notifications.gateways import notify_of_gateways
 from notifications.limits import notify_of_limits
 from notifications.services import deliver_due
@@ -16,6 +17,7 @@ def sweep() -> None:
     """What a lost bell left behind, then what is due."""
     notify_of_gateways()
     notify_of_missed_events(now=utcnow())
+    notify_of_doubts()
     deliver_due()
 
 

@@ -14,6 +14,7 @@ from rest_framework.views import APIView
 from automation.alerts_api import AlertSourcesView, AlertsView
 from automation.api import CasesView, JobsView, MaintenanceView
 from automation.prometheus_api import PrometheusDevicesView
+from automation.stops_api import StopsView
 from devices.api import (
     CommandSchedulesView,
     CommandsView,
@@ -91,6 +92,7 @@ router.register("alerts", AlertsView, basename="alert")
 router.register("alert-sources", AlertSourcesView, basename="alert-source")
 router.register("maintenance", MaintenanceView, basename="maintenance")
 router.register("cases", CasesView, basename="case")
+router.register("stops", StopsView, basename="stop")
 router.register("ledger", LedgerView, basename="ledger")
 router.register("audit", AuditView, basename="audit")
 router.register("tokens", TokensView, basename="token")

@@ -272,3 +272,5 @@ DJANGO_ADMIN = (
     _("Save and add another"),
     _("Save and continue editing"),
 )
+
+IN_F_STRINGS = (_("Welcome"),)  # of unfold; xgettext before 0.22 does not look into f-strings

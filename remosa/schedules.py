@@ -7,6 +7,7 @@ SWEEPS = {
     "devices sweep": "devices.tasks.sweep",
     "outbox sweep": "sms.tasks.sweep",
     "audit sweep": "platforms.tasks.seal_audit",
+    "keys sweep": "platforms.tasks.forget_keys",
     "limits sweep": "notifications.tasks.tell_limits",
     "notices sweep": "notifications.tasks.sweep",
 }

@@ -241,6 +241,20 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024  # bytes of one request body
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 5000
 
 # --- API ---------------------------------------------------------------------------------------
+# How often one caller may call, by what is called; counted in each web process.
+RATES = {
+    "anon": "60/min",  # without a token, by address
+    "read": "1200/min", "write": "300/min", "command": "120/min",  # people and their programs
+    "edge": "120/min", "scrape": "600/min",  # machines, by token
+    "intake": "6000/min", "callback": "3000/min",  # alerts by source, reports by gateway: 503, so that they come again
+    **env.dict("RATES", default={}),
+}  # fmt: skip
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        "OPTIONS": {"MAX_ENTRIES": 100_000},  # a caller is never forgotten to make room for others
+    }
+}
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "platforms.api.authentication.ApiTokenAuthentication",
@@ -259,14 +273,16 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PAGINATION_CLASS": "platforms.api.pagination.PageNumberPagination",
     "PAGE_SIZE": 50,
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "platforms.api.schema.Schema",
     "EXCEPTION_HANDLER": "platforms.api.exception_handler.error_response",
     "DEFAULT_THROTTLE_CLASSES": [
-        "rest_framework.throttling.UserRateThrottle",
         "rest_framework.throttling.AnonRateThrottle",
+        "platforms.api.throttles.ReadingThrottle",
         "platforms.api.throttles.WritingThrottle",
+        "platforms.api.throttles.CommandThrottle",
+        "platforms.api.throttles.EdgeThrottle",
     ],
-    "DEFAULT_THROTTLE_RATES": {"user": "1200/min", "anon": "60/min", "write": "300/min"},
+    "DEFAULT_THROTTLE_RATES": RATES,
     "NUM_PROXIES": TRUSTED_PROXIES,  # whose X-Forwarded-For an anonymous caller is told apart by
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
@@ -389,6 +405,9 @@ RESTORE_RETRY_S = env.float("RESTORE_RETRY_S", default=180.0)  # between two ON 
 DARK_WATCH_S = env.float(
     "DARK_WATCH_S", default=3600.0
 )  # an output that a person left off is asked about then
+SOCKET_SILENT_DAYS = env.int(
+    "SOCKET_SILENT_DAYS", default=8
+)  # without any SMS of a socket, then people are told
 SMS_VALIDITY_S = env.int("SMS_VALIDITY_S", default=300)
 # the numbers that `manage.py sms send` may reach outside DEBUG
 SMS_SHELL_NUMBERS = env.list("SMS_SHELL_NUMBERS", default=[])

@@ -22,6 +22,7 @@ from django.http.request import UnreadablePostError
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 
+from platforms import rates
 from remosa.lib.clock import utcnow
 from sms.errors import CallbackInvalid
 from sms.models import Gateway
@@ -80,6 +81,8 @@ def _callback(
         )  # fmt: skip
         if gateway is None or backend is None or not backend.is_genuine(call):
             raise Refusal(401, "not_signed_in", _("Unknown callback, or wrong secret."))
+        if rates.wait_s("callback", gateway.pk):
+            raise Refusal(503, "try_again_later", _("Too many deliveries. Try again."))
         items = backend.unpack(call)
         if items is None:
             items = _items(request.content_type or "", call.body)

@@ -161,7 +161,7 @@ def processes() -> list[tuple[str, str]]:
 
 
 def test_the_processes_are_named():
-    assert [name for name, _ in processes()] == ["web", "worker", "outbox", "poller"]
+    assert [name for name, _ in processes()] == ["web", "worker", "outbox", "poller", "modem"]
 
 
 @pytest.mark.parametrize(("name", "command"), processes(), ids=[name for name, _ in processes()])

@@ -219,6 +219,9 @@ class Alert(models.Model):
     first_received_at = models.DateTimeField(_("first received"))
     received_at = models.DateTimeField(_("last received"))
     times = models.PositiveIntegerField(_("times"), default=1)
+    doubt_told_at = models.DateTimeField(
+        null=True, editable=False
+    )  # people heard that its sender does not know
 
     objects = PlatformQuerySet.as_manager()
 
@@ -228,6 +231,11 @@ class Alert(models.Model):
         ordering = ["-starts_at", "-pk"]
         indexes = [
             models.Index(fields=["platform", "state", "-starts_at"], name="alert_list"),
+            models.Index(
+                fields=["source", "received_at"],
+                name="alert_doubt_untold",
+                condition=models.Q(signal__in=["missing_series", "no_data", "error"], doubt_told_at=None),
+            ),
         ]
         constraints = [
             models.UniqueConstraint(

@@ -437,6 +437,9 @@ def _job_may_act(job: Job) -> bool:
 def _refuse(case: Case, refusal: Refusal, *, now: datetime) -> None:
     """Write down why not; who is refused because many fell belongs to their common case."""
     write_refusal(case, refusal, now=now)
+    if refusal.guard == "chronic":  # it lifts tomorrow, or next week: a person hears of it today
+        escalate(case, why="chronic", now=now)
+        return
     waits = case.parent is not None and case.parent.state in LIVE
     if refusal.guard == "mass_change" and not waits and case.device is not None and case.job is not None:
         _join_mass(case, case.device, case.job, now=now)

@@ -20,14 +20,18 @@ from django.views.decorators.csrf import csrf_protect
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
+from devices.admin.bench import BenchPage
 from devices.catalogue import CATEGORIES
 from devices.models import CatalogueVersion, CommandTemplate, DeviceModel, OwnReplyRule
 from devices.replies import ReplyRuleError
+from devices.services.bench import withdraw
 from devices.services.rules import keep_version, restore_version, try_reply
 from platforms.admin_base import CatalogueAdmin, PlatformAdmin
 from platforms.console.display import link, moment, pill
 from platforms.roles import Perm
 from remosa.lib.clock import utcnow
+
+ACTS = ("body", "params", "power", "line", "effect")  # columns that the bench check vouches for
 
 
 class IndentedJSONField(forms.JSONField):
@@ -56,10 +60,11 @@ class TryForm(forms.Form):
 
 
 @admin.register(DeviceModel)
-class DeviceModelAdmin(CatalogueAdmin):
+class DeviceModelAdmin(BenchPage, CatalogueAdmin):
     list_display = ("code", "vendor", "lines", "commands", "bench", "trying")
     search_fields = ("code", "vendor")
     fields = ("vendor", "code", "lines", "bench_checked_at", "rules_edited", "reply_rules")
+    readonly_fields = ("bench_checked_at",)  # by the page of the check alone
     deletable = False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[DeviceModel]:
@@ -114,9 +119,10 @@ class DeviceModelAdmin(CatalogueAdmin):
 
     @display(description=_("bench check"), ordering="bench_checked_at")
     def bench(self, row: DeviceModel) -> SafeString:
-        if row.bench_checked_at is None:
-            return pill(_g("not checked: people only"), "amber")
-        return pill(_g("checked"), "green")
+        text, colour = (
+            (_g("checked"), "green") if row.bench_checked_at else (_g("not checked: people only"), "amber")
+        )
+        return link(reverse("admin:devices_devicemodel_bench", args=[row.pk]), pill(text, colour))
 
     @display(description=_("replies"))
     def trying(self, row: DeviceModel) -> SafeString:
@@ -146,7 +152,14 @@ class CommandTemplateAdmin(CatalogueAdmin):
         self, request: HttpRequest, obj: CommandTemplate, form: forms.ModelForm, change: bool
     ) -> None:
         obj.is_edited = True
+        before = CommandTemplate.objects.filter(pk=obj.pk).values(*ACTS).first() if change else None
         super().save_model(request, obj, form, change)
+        after = {name: getattr(obj, name) for name in ACTS}
+        if before is not None and before != after and (obj.power or before["power"]):
+            withdraw(
+                obj.model, why=_g("The command %(name)s was changed.") % {"name": obj.key}, by=request.user,
+                now=utcnow(),
+            )  # fmt: skip
         keep_version(
             obj.model, what=f"{obj.key}: {', '.join(form.changed_data)}", by=request.user, now=utcnow()
         )

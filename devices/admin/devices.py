@@ -1,24 +1,31 @@
 """Devices: players and sockets, their states with ages, what powers them, who shares them."""
 
+from datetime import datetime
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import F, Field, Prefetch, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.formats import date_format
 from django.utils.html import format_html_join
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _g
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget
 
 from devices.admin.bulk import BulkPages
 from devices.admin.commissioning import CommissioningPage
 from devices.admin.moves import MoveDeeds, ResumeForm
+from devices.admin.photos import PhotoPages
+from devices.admin.saved_filters import SavedFilterPages
+from devices.admin.schedules import SchedulePages
 from devices.admin.send import SendPages
 from devices.display import state_pill
 from devices.models import Device, DeviceShare, PowerLink
@@ -31,6 +38,7 @@ from devices.services import (
     share_device,
     unlink_power,
 )
+from devices.services.sims import BEFORE_THE_END
 from platforms import switches
 from platforms.admin_base import PlatformAdmin, PlatformInline, grants_of
 from platforms.console.deeds import Deed, ReasonForm
@@ -40,6 +48,11 @@ from platforms.models import KillSwitch
 from platforms.roles import Perm
 from remosa.lib.clock import utcnow
 from remosa.lib.redact import mask_msisdn
+
+SIM_FIELDS = (
+    "sim_operator", "sim_iccid", "sim_account", "sim_balance", "sim_balance_on", "sim_paid_until", "sim_monthly_status",
+)  # fmt: skip
+SIM_FIELDS_READ = ("sim_operator", "sim_paid_until", "sim_monthly_status")  # for those who read no numbers
 
 
 class DeviceForm(forms.ModelForm):
@@ -121,19 +134,29 @@ class ShareInline(PlatformInline):
 
 
 @admin.register(Device)
-class DeviceAdmin(MoveDeeds, CommissioningPage, BulkPages, SendPages, PlatformAdmin):
+class DeviceAdmin(
+    MoveDeeds,
+    CommissioningPage,
+    BulkPages,
+    PhotoPages,
+    SavedFilterPages,
+    SchedulePages,
+    SendPages,
+    PlatformAdmin,
+):
     form = DeviceForm
     list_display = ("name", "state_now", "seen", "kind_name", "site", "platform", "power", "number")
     list_filter = ("kind", "state", "platform", "site", "model", "is_active")
     list_select_related = ("platform", "site", "model")
     search_fields = ("name", "mac", "external_id", "msisdn", "site__name")
-    search_help_text = _("name, MAC, number or site")
+    search_help_text = _("name, MAC, number, site, or a label: hall=A")
     ordering = ("name",)
     change_perm = Perm.MANAGE_DEVICES
     inlines = (ShareInline,)
     head_template = "console/device_head.html"
     deeds = (
         *MoveDeeds.move_deeds,
+        *PhotoPages.photo_deeds,
         Deed(
             "stop_automation", _("No automation here"), Perm.MANAGE_DEVICES, icon="stop_circle", form=ReasonForm,
             question=_(
@@ -222,6 +245,10 @@ class DeviceAdmin(MoveDeeds, CommissioningPage, BulkPages, SendPages, PlatformAd
         if self._may_edit(request, obj) and (obj is None or obj.kind != Device.Kind.SOCKET):
             shown.append((_("Power"), {"fields": ["power_socket", "power_line"]}))
         shown.append((_("People and notes"), {"fields": people}))
+        if obj is not None and obj.kind == Device.Kind.SOCKET:
+            shown.append(
+                (_("SIM"), {"fields": list(SIM_FIELDS if reach[2] == "msisdn" else SIM_FIELDS_READ)})
+            )
         if obj is not None:
             shown.append((_("Facts"), {"fields": ["facts_shown", "created_at"]}))
         return shown
@@ -229,6 +256,8 @@ class DeviceAdmin(MoveDeeds, CommissioningPage, BulkPages, SendPages, PlatformAd
     def head_context(self, request: HttpRequest, row: Device) -> dict[str, Any]:
         may_commission = row.kind == Device.Kind.SOCKET and row.is_active and row.model is not None
         return {
+            **self.photo_context(row),
+            "sim": sim_signs(row, now=utcnow()),
             "may_send": bool(self.sendable(request, row)),
             "cycle_url": self._cycle_url(request, row),
             "may_commission": may_commission and self.holds(request, Perm.MANAGE_DEVICES, row),
@@ -312,6 +341,19 @@ class DeviceAdmin(MoveDeeds, CommissioningPage, BulkPages, SendPages, PlatformAd
             if not switches.release(switch, by=request.user, now=utcnow()):
                 break
         return _g("Automation may act for this device again.")
+
+
+def sim_signs(row: Device, *, now: datetime) -> dict[str, str]:
+    """Short warnings about the SIM of a socket: silent for days, payment that ends."""
+    signs: dict[str, str] = {}
+    last = row.heard_at or row.created_at
+    days = (now - last).days
+    if row.kind == Device.Kind.SOCKET and days >= settings.SOCKET_SILENT_DAYS:
+        signs["silent"] = ngettext("silent for %(n)d day", "silent for %(n)d days", days) % {"n": days}
+    if row.sim_paid_until is not None and row.sim_paid_until <= (now + BEFORE_THE_END).date():
+        until = date_format(row.sim_paid_until, "SHORT_DATE_FORMAT")
+        signs["unpaid"] = _g("SIM paid until %(until)s") % {"until": until}
+    return signs
 
 
 def device_stop(device: Device) -> KillSwitch | None:

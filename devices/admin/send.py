@@ -73,7 +73,8 @@ class ParametersForm(forms.Form):
     def show_errors(self, exc: CommandInvalid) -> None:
         """Put the catalogue's sentences next to their fields."""
         for name, sentence in exc.fields.items():
-            self.add_error(f"p_{name}" if f"p_{name}" in self.fields else None, str(sentence))
+            own = next((field for field in (f"p_{name}", name) if field in self.fields), None)
+            self.add_error(own, str(sentence))
         if not self.errors:
             self.add_error(None, str(exc))
 

@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
+from devices.admin.photos import PhotoPages
 from devices.models import Device, Site
 from devices.states import DeviceState
 from platforms.admin_base import PlatformAdmin, grants_of
@@ -20,17 +21,21 @@ from remosa.lib.redact import mask_msisdn
 
 
 @admin.register(Site)
-class SiteAdmin(PlatformAdmin):
+class SiteAdmin(PhotoPages, PlatformAdmin):
     list_display = ("name", "address", "platform", "players", "time_zone", "contact_name")
     list_filter = ("platform",)
     list_select_related = ("platform",)
     search_fields = ("name", "address", "contact_name")
     change_perm = delete_perm = Perm.MANAGE_DEVICES
     head_template = "console/site_head.html"
+    deeds = PhotoPages.photo_deeds
     fieldsets = (
         (None, {"fields": ("platform", "name", "address", "time_zone", "outer_ip")}),
         (_("Person on site"), {"fields": ("contact_name", "contact_phone", "notes")}),
     )
+
+    def head_context(self, request: HttpRequest, row: Site) -> dict[str, Any]:
+        return self.photo_context(row)
 
     def get_fieldsets(self, request: HttpRequest, obj: Site | None = None) -> Any:
         """The phone of the person on site is for those who act."""

@@ -1,6 +1,5 @@
 """The command catalogue, and commands: ask, preview, follow, take back."""
 
-import re
 import uuid
 from typing import Any, ClassVar
 
@@ -18,6 +17,7 @@ from devices.errors import CommandForbidden, CommandInvalid, IdempotencyConflict
 from devices.models import Command, CommandEvent, CommandTemplate, Device
 from devices.services import cancel_command, may_send, power_cycle, preview, request_command
 from devices.services.bulk import MAX_DEVICES, bulk_preview, bulk_request
+from platforms.api import idempotency
 from platforms.api.base import InUtc, PlatformViewSet, Reads
 from platforms.api.errors import Conflict, Invalid
 from platforms.api.filters import KnownParameters, ScopedFilterBackend
@@ -32,7 +32,6 @@ from platforms.api.serializers import (
 from platforms.roles import Perm
 from remosa.lib.clock import utcnow
 
-IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,100}")
 KEY_HEADER = OpenApiParameter(
     "Idempotency-Key", str, OpenApiParameter.HEADER, required=True,
     description="1 to 100 printable characters. The same key with the same body is the same command.",
@@ -205,6 +204,7 @@ class CommandsView(Reads, PlatformViewSet):
     serializer_class = CommandSerializer
     write_perm = Perm.CONTROL
     write_scope: ClassVar[str | None] = "command"
+    own_keys = ("create", "preview", "bulk", "cycle")  # a command keeps its key for ever
     related = ("template", "device", "platform")
     prefetched = ("events",)
     filterset_fields = {
@@ -224,7 +224,7 @@ class CommandsView(Reads, PlatformViewSet):
     )
     def create(self, request: Request) -> Response:
         """Ask for a command: 201 when it is new, 200 when this key asked for it before."""
-        idem_key = f"api:{request.user.pk}:{_idempotency_key(request)}"
+        idem_key = f"api:{request.user.pk}:{idempotency.key_of(request)}"
         asked = self._asked(request)
         elsewhere = Command.objects.filter(idem_key=idem_key).exclude(platform=asked["device"].platform_id)
         if elsewhere.exists():
@@ -286,7 +286,7 @@ class CommandsView(Reads, PlatformViewSet):
             self.require(device)
         what = {"template_key": values["template"], "params": values["params"], "by": request.user}
         if values["confirm"]:
-            key = f"api:{request.user.pk}:{_idempotency_key(request)}"
+            key = f"api:{request.user.pk}:{idempotency.key_of(request)}"
             source = Command.Source.API
             rows = bulk_request(
                 values["devices"], **what, source=source, idem_key=key, reason=values["reason"], now=utcnow()
@@ -299,7 +299,7 @@ class CommandsView(Reads, PlatformViewSet):
     @action(detail=False, methods=["post"])
     def cycle(self, request: Request) -> Response:
         """Reboot an output: one self-restoring SMS, else a delay armed before the OFF, else OFF and ON with a watch."""
-        key = f"api:{request.user.pk}:{_idempotency_key(request)}"
+        key = f"api:{request.user.pk}:{idempotency.key_of(request)}"
         asked = CycleRequestSerializer(data=request.data, context=self.get_serializer_context())
         asked.is_valid(raise_exception=True)
         values = asked.validated_data
@@ -335,14 +335,6 @@ class CommandsView(Reads, PlatformViewSet):
         asked.is_valid(raise_exception=True)
         self.require(asked.validated_data["device"])
         return asked.validated_data
-
-
-def _idempotency_key(request: Request) -> str:
-    key = request.headers.get("Idempotency-Key", "")
-    if not IDEMPOTENCY_KEY.fullmatch(key):
-        sentence = _("Send a header Idempotency-Key of 1 to 100 printable characters, new for each command.")
-        raise Invalid(sentence, {"Idempotency-Key": [sentence]})
-    return key
 
 
 def _invalid(exc: CommandInvalid) -> Invalid:

@@ -8,6 +8,7 @@ from rest_framework import serializers
 from devices.models import Device, DeviceModel, PowerLink, Site
 from devices.services import create_device, link_power, remove_device, unlink_power
 from platforms.api.base import Changes, Creates, Deletes, PlatformViewSet, Reads
+from platforms.api.bulk import InBulk
 from platforms.api.errors import Conflict, Invalid
 from platforms.api.serializers import LabelsField, PlatformSerializer, WholeNumberField
 from platforms.models import Platform
@@ -29,7 +30,7 @@ class SiteSerializer(PlatformSerializer):
         ]  # fmt: skip
 
 
-class SitesView(Reads, Creates, Changes, Deletes, PlatformViewSet):
+class SitesView(InBulk, Reads, Creates, Changes, Deletes, PlatformViewSet):
     """Places where devices stand."""
 
     model = Site
@@ -48,7 +49,7 @@ class DeviceSerializer(PlatformSerializer):
 
     create_only = ("platform", "kind")
     phone_fields = ("msisdn",)
-    redacted_fields = ("facts", "notes")
+    redacted_fields = ("facts", "notes", "sim_iccid", "sim_account")
     model = serializers.SlugRelatedField(
         slug_field="code", queryset=DeviceModel.objects.all(), required=False, allow_null=True
     )
@@ -59,14 +60,16 @@ class DeviceSerializer(PlatformSerializer):
         fields = [
             "id", "uid", "platform", "site", "kind", "name", "mac", "external_id", "msisdn", "model", "owner",
             "is_active", "state", "state_since", "observed_at", "state_source", "facts", "labels", "notes",
-            "created_at",
+            "heard_at", "sim_operator", "sim_iccid", "sim_account", "sim_balance", "sim_balance_on", "sim_paid_until",
+            "sim_monthly_status", "created_at",
         ]  # fmt: skip
         read_only_fields = [
-            "uid", "owner", "is_active", "state", "state_since", "observed_at", "state_source", "facts", "created_at",
+            "uid", "owner", "is_active", "state", "state_since", "observed_at", "state_source", "facts", "heard_at",
+            "created_at",
         ]  # fmt: skip
 
 
-class DevicesView(Reads, Creates, Changes, Deletes, PlatformViewSet):
+class DevicesView(InBulk, Reads, Creates, Changes, Deletes, PlatformViewSet):
     """Players, sockets, sensors, agents. DELETE takes a device out of service; its history stays."""
 
     model = Device

@@ -1,15 +1,18 @@
 """Tables of ``devices``."""
 
-from devices.models.catalogue import CatalogueVersion, CommandTemplate, DeviceModel
+from devices.models.catalogue import BenchCheck, CatalogueVersion, CommandTemplate, DeviceModel
 from devices.models.commands import Command, CommandEvent
 from devices.models.events import DeviceEvent
 from devices.models.inventory import Device, DeviceShare, PowerLink, Site
 from devices.models.onboarding import Onboarding
+from devices.models.photos import DevicePhoto, SitePhoto
 from devices.models.restorations import Restoration
 from devices.models.rules import OwnReplyRule
+from devices.models.saved_filters import SavedFilter
 from devices.models.schedules import CommandSchedule
 
 __all__ = [
+    "BenchCheck",
     "CatalogueVersion",
     "Command",
     "CommandEvent",
@@ -18,10 +21,13 @@ __all__ = [
     "Device",
     "DeviceEvent",
     "DeviceModel",
+    "DevicePhoto",
     "DeviceShare",
     "Onboarding",
     "OwnReplyRule",
     "PowerLink",
     "Restoration",
+    "SavedFilter",
     "Site",
+    "SitePhoto",
 ]

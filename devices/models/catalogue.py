@@ -131,3 +131,27 @@ class CatalogueVersion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.model} · {self.number}"
+
+
+class BenchCheck(models.Model):
+    """One passed check of a model (and firmware) on the bench; kept for ever, also when it was withdrawn."""
+
+    model = models.ForeignKey(
+        DeviceModel, models.CASCADE, related_name="bench_checks", verbose_name=_("model")
+    )
+    firmware = models.CharField(_("firmware"), max_length=64, blank=True)
+    replies = models.JSONField(_("replies"), default=dict)  # {step: what the socket answered, masked}
+    passed_at = models.DateTimeField(_("passed"))
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", verbose_name=_("person")
+    )
+    withdrawn_at = models.DateTimeField(_("withdrawn"), null=True)
+    withdrawn_why = models.CharField(_("why"), max_length=300, blank=True)
+
+    class Meta:
+        verbose_name = _("bench check")
+        verbose_name_plural = _("bench checks")
+        ordering = ["-passed_at", "-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.model} {self.firmware}".strip()

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -96,6 +97,26 @@ class Device(models.Model):
         editable=False,
         help_text=_("It was moved or replaced, and nobody has seen it work since."),
     )
+    heard_at = models.DateTimeField(_("last heard by SMS"), null=True, editable=False)
+    silence_told_at = models.DateTimeField(null=True, editable=False)  # one notice for each silence
+    sim_operator = models.CharField(_("operator"), max_length=64, blank=True)
+    sim_iccid = models.CharField(
+        "ICCID",
+        max_length=22,
+        blank=True,
+        validators=[RegexValidator(r"^[0-9]{18,22}$", _("18 to 22 digits."))],
+    )
+    sim_account = models.CharField(_("account at the operator"), max_length=64, blank=True)
+    sim_balance = models.DecimalField(_("balance"), max_digits=10, decimal_places=2, null=True, blank=True)
+    sim_balance_on = models.DateField(_("balance as of"), null=True, blank=True)
+    sim_paid_until = models.DateField(
+        _("paid until"), null=True, blank=True, help_text=_("A week before that people are told.")
+    )
+    sim_told_for = models.DateField(null=True, editable=False)  # the end of payment that people know of
+    sim_monthly_status = models.BooleanField(
+        _("ask for its status once a month"), default=False,
+        help_text=_("One SMS and its answer, when it was silent for 30 days: many SIM cards are closed when unused."),
+    )  # fmt: skip
     labels = models.JSONField(_("labels"), default=dict, blank=True)
     notes = models.TextField(_("notes"), blank=True)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
@@ -109,6 +130,11 @@ class Device(models.Model):
         indexes = [
             models.Index(fields=["platform", "name"], name="device_list"),  # the console's list
             models.Index(fields=["platform", "state"], name="device_by_state"),  # home page counters
+            models.Index(  # the watch over SIM cards
+                fields=["heard_at"],
+                name="socket_last_heard",
+                condition=models.Q(kind="socket", is_active=True),
+            ),
         ]
         constraints = [
             models.UniqueConstraint(

@@ -16,6 +16,8 @@ SEVERITIES = {
     "low_signal": E.WARNING,
     "temperature": E.WARNING,
     "off_unasked": E.WARNING,
+    "silent": E.WARNING,
+    "sim_payment": E.WARNING,
     "left_dark": E.CRITICAL,
     "not_on_again": E.CRITICAL,
 }

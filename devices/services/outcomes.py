@@ -200,7 +200,8 @@ def _note_facts(device: Device, verdict: ReplyVerdict, *, at: datetime) -> dict[
     heard_at = facts.get("heard_at")
     if heard_at is None or datetime.fromisoformat(heard_at) < at:
         facts["heard_at"] = at.isoformat()
-    Device.objects.filter(pk=device.pk).update(facts={**facts, "facts_at": ages})
+    heard = datetime.fromisoformat(facts["heard_at"])
+    Device.objects.filter(pk=device.pk).update(facts={**facts, "facts_at": ages}, heard_at=heard)
     device.facts = {**facts, "facts_at": ages}
     return {name: before.get(name) for name in verdict.facts if facts.get(name) != before.get(name)}
 

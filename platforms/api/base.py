@@ -5,6 +5,7 @@ not changed is refused openly (403). Views check shapes and rights; services che
 """
 
 from datetime import UTC
+from functools import partial
 from typing import Any, ClassVar
 
 from django.db import models
@@ -13,7 +14,7 @@ from rest_framework import mixins, serializers, viewsets
 from rest_framework.filters import OrderingFilter, SearchFilter
 
 from platforms.access import require
-from platforms.api import writing
+from platforms.api import idempotency, writing
 from platforms.api.filters import KnownParameters, ScopedFilterBackend
 from platforms.api.permissions import HoldsPerm, SignedIn
 from platforms.api.scope import visible_rows
@@ -48,7 +49,15 @@ class PlatformViewSet(InUtc, viewsets.GenericViewSet):
     ordering_fields: ClassVar[tuple[str, ...]] = ()
     ordering: ClassVar[tuple[str, ...]] = ("pk",)
     listing: ClassVar[tuple[str, ...]] = ("list",)  # the actions that answer with several rows
+    own_keys: ClassVar[tuple[str, ...]] = ()  # POSTs that keep their Idempotency-Key on their own rows
+    secret_answers: ClassVar[tuple[str, ...]] = ()  # POSTs whose answer is shown once and kept nowhere
     extra_parameters: ClassVar[dict[str, tuple[str, ...]]] = {}  # of an action, besides the list's own
+
+    def initial(self, request: Any, *args: Any, **kwargs: Any) -> None:
+        """Who, whether and how often, as everywhere; then a POST with a key is answered once."""
+        super().initial(request, *args, **kwargs)
+        if idempotency.is_asked(self, request):
+            self.post: Any = partial(idempotency.answer_once, self, self.post)
 
     def perm_needed(self) -> str:
         """The permission of the running action."""

@@ -287,6 +287,7 @@ class TokensView(Reads, Deletes, PlatformViewSet):
     model = ApiToken
     serializer_class = TokenSerializer
     write_perm = Perm.VIEW
+    secret_answers = ("create", "rotate")
     filterset_fields = {"platform": ["exact"], "revoked_at": ["isnull"]}
     ordering_fields = ("created_at", "last_used_at")
     ordering = ("-created_at", "pk")

@@ -165,7 +165,7 @@ class DeedsMixin:
 
     def deed_form(self, request: HttpRequest, deed: Deed, row: models.Model) -> forms.Form:
         """The form of the question; a hook for forms that depend on the row."""
-        return deed.form(request.POST if request.method == "POST" else None)
+        return deed.form(request.POST, request.FILES) if request.method == "POST" else deed.form()
 
     def show_refusal(self, form: forms.Form, exc: Exception) -> None:
         """Put what the service said next to the field that it speaks of."""

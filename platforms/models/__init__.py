@@ -1,6 +1,7 @@
 """Tables of ``platforms``: people, clients, limits, switches, tokens, audit."""
 
 from platforms.models.audit import AuditEvent, AuditHead
+from platforms.models.idempotency import KeyedCall
 from platforms.models.invitations import Invitation
 from platforms.models.ledger import LedgerEntry
 from platforms.models.limits import QuotaReservation, Usage
@@ -16,6 +17,7 @@ __all__ = [
     "AuditHead",
     "Authenticator",
     "Invitation",
+    "KeyedCall",
     "KillSwitch",
     "LedgerEntry",
     "Membership",

@@ -17,7 +17,10 @@ from django.core.exceptions import ImproperlyConfigured
 
 GLOBAL_UNICAST = IPv6Network("2000::/3")  # everything else of IPv6 is local, reserved or an embedding
 NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: the last 32 bits are the IPv4 address that is meant
-DOCUMENTATION = IPv6Network("3fff::/20")  # RFC 9637: younger than the tables of older Pythons
+YOUNGER = (  # than the tables of older Pythons
+    IPv6Network("3fff::/20"),  # RFC 9637: documentation
+    IPv6Network("2002::/16"),  # RFC 7526: 6to4 is over; a relay would unwrap the IPv4 address inside
+)
 RELAY_ANYCAST = IPv4Network("192.88.99.0/24")  # RFC 7526: deprecated 6to4 relays
 LOOKUPS_AT_ONCE = 64
 
@@ -44,10 +47,9 @@ def _is_public_v4(ip: IPv4Address) -> bool:
 
 
 def _is_public_v6(ip: IPv6Address) -> bool:
-    if ip not in GLOBAL_UNICAST or ip in DOCUMENTATION or not ip.is_global or ip.scope_id:
+    if ip not in GLOBAL_UNICAST or any(ip in network for network in YOUNGER):
         return False
-    tunnelled = [ip.sixtofour, *(ip.teredo or ())]  # a relay would unwrap these for us
-    return all(_is_public_v4(inner) for inner in tunnelled if inner is not None)
+    return ip.is_global and not ip.scope_id
 
 
 def _allowed_networks() -> list[IPv4Network | IPv6Network]:

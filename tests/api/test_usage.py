@@ -2,10 +2,12 @@
 
 import uuid
 from decimal import Decimal
+from typing import Any
 
 import pytest
+from rest_framework.test import APIClient
 
-from platforms import ledger, quotas
+from platforms import ledger, quotas, tokens
 from platforms.ledger import Direction, Tariff
 from platforms.models import Platform, User
 from remosa.lib.clock import utcnow
@@ -102,3 +104,37 @@ def test_writing_has_a_rate_of_its_own(
 
     assert made == [201, 201, 201, 429, 429]
     assert client.get("/api/v1/sites/").status_code == 200
+
+
+@pytest.mark.parametrize("scope", ["read", "command"])
+def test_each_kind_of_call_has_a_rate_and_a_token_is_a_caller(
+    api: Call, north: Platform, alice: User, monkeypatch: pytest.MonkeyPatch, scope: str
+) -> None:
+    kind = "Reading" if scope == "read" else "Command"
+    monkeypatch.setattr(f"platforms.api.throttles.{kind}Throttle.get_rate", lambda self: "2/min")
+
+    def call(client: APIClient) -> int:
+        if scope == "read":
+            return client.get("/api/v1/sites/").status_code
+        body = {"scope": "platform", "platform": north.pk, "reason": "x"}
+        return client.post("/api/v1/stops/", body).status_code
+
+    person = api(alice)
+    _row, text = tokens.issue(name="t", scopes=["read", "command"], by=alice, user=alice)
+    program = APIClient(headers={"authorization": f"Bearer {text}"})
+    fine = 200 if scope == "read" else 201
+
+    assert [call(person) for _ in range(3)] == [fine, fine, 429]
+    assert call(program) == fine, "a token is counted for itself"
+    assert person.post("/api/v1/sites/", {"platform": north.pk, "name": "s"}).status_code == 201
+
+
+def test_scrapes_have_a_rate_of_their_own(settings: Any, north: Platform, alice: User, client: Any) -> None:
+    settings.RATES = {**settings.RATES, "scrape": "2/min"}
+    _row, text = tokens.issue(name="prom", scopes=["scrape"], by=alice, platform=north)
+    scrape = {"path": f"/platforms/{north.pk}/metrics", "headers": {"authorization": f"Bearer {text}"}}
+
+    seen = [client.get(**scrape) for _ in range(3)]
+
+    assert [answer.status_code for answer in seen] == [200, 200, 429]
+    assert 1 <= int(seen[2].headers["Retry-After"]) <= 60

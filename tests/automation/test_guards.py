@@ -18,7 +18,7 @@ from automation.guards import (
 )
 from automation.models import Case, GuardRefusal, Heartbeat, Job, Maintenance
 from automation.sentences import refusal_sentence
-from automation.services.cases import write_refusal
+from automation.services.cases import advance_case, write_refusal
 from devices.models import Command, Device, DeviceModel, PowerLink
 from devices.services import Observed, record_observations, request_command
 from exporters.models import Exporter, ExporterTarget
@@ -586,6 +586,20 @@ def test_a_device_that_needs_it_so_often_needs_a_person(scene: Scene) -> None:
     assert (found.guard, found.reason, found.data) == ("chronic", "day_limit", {"limit": 3})
     assert found.lifts_at == oldest.sent_at + timedelta(days=1)
     assert scene.said(by_person=True) is None
+
+
+@pytest.mark.parametrize("mode", ["auto", "suggest"])
+def test_people_hear_of_a_chronic_device_at_once_not_when_the_day_is_over(scene: Scene, mode: str) -> None:
+    scene.update(mode=mode)
+    for hours in (20, 10, 2):
+        scene.acted(60 * hours)
+
+    for _look in range(2):
+        advance_case(scene.case.pk, now=scene.now)
+
+    scene.case.refresh_from_db()
+    assert (scene.case.state, scene.case.outcome, scene.case.notices_sent) == ("escalated", "chronic", 1)
+    assert refusals(scene.case) == {"chronic_day_limit": 1}
 
 
 def test_six_in_a_week_are_too_many(scene: Scene) -> None:

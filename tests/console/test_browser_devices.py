@@ -4,16 +4,19 @@ real browser, in Russian, on a desk and on a phone.
 With ``SCREENSHOTS=<folder>`` the pages are kept as pictures.
 """
 
+import io
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 import pytest
 from django.db import connections
 from django.urls import reverse
+from PIL import Image
 from pytest_django.live_server_helper import LiveServer
 
-from devices.models import Command, Device, Onboarding, PowerLink
+from devices.models import Command, Device, DeviceModel, Onboarding, PowerLink
 from devices.states import CommandState, DeviceState
 from devices.tables import write_xlsx
 from platforms.models import Platform, User
@@ -22,12 +25,29 @@ from remosa.simulator.fleet import demo_fleet
 from remosa.simulator.thread import SimulatorThread
 from tests.console.test_browser import PASSWORD, Watch, sign_in
 from tests.console.test_browser_audit import both_sizes
-from tests.factories import make_device, make_link, make_platform, make_site, make_socket, make_user
+from tests.factories import (
+    make_device,
+    make_gateway,
+    make_link,
+    make_platform,
+    make_site,
+    make_socket,
+    make_user,
+)
 from tests.loop import Loop
 from tests.servers.chromium import Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 MINUTE_S = 0.3
+
+
+def picture() -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (320, 200), "steelblue").save(out, "PNG")
+    return out.getvalue()
+
+
+PICTURE = picture()
 VICTIM = next(p for p in demo_fleet().players if demo_fleet().sockets_by_msisdn[p.socket].model == "D210")
 
 
@@ -87,6 +107,7 @@ def test_a_socket_is_put_into_service_against_the_simulator(
     page, watch = browser
     User.objects.create_superuser("alice", email="alice@example.org", password=PASSWORD, language="ru")
     socket = Device.objects.get(msisdn=VICTIM.socket)
+    make_gateway(socket.platform, name="Резервный", sender_msisdn="+79160000002", priority=200)
     fed = list(PowerLink.objects.filter(socket=socket, valid_to=None).select_related("device"))
     PowerLink.objects.filter(pk=fed[0].pk).update(valid_to=utcnow())  # nobody has told REMOSA
     aside(lambda: loop.turns(2))
@@ -96,7 +117,11 @@ def test_a_socket_is_put_into_service_against_the_simulator(
     page.wait_for_selector("#guide")
     wide = both_sizes(page, "devices-commission-start")
 
-    for key, params in (("status", {}), ("power_cycle", {"minutes": "60"})):
+    steps = (
+        ("register_admin", {}), ("add_user", {"phone": "8 (916) 000-00-02"}), ("mains_sms_on", {}), ("status", {}),
+        ("power_cycle", {"minutes": "60"}),
+    )  # fmt: skip
+    for key, params in steps:
         send(page, live_server, socket, key, **params)
         good = Command.objects.filter(
             device=socket, template__key=key, state__in=[CommandState.REPLIED, CommandState.VERIFIED]
@@ -106,7 +131,11 @@ def test_a_socket_is_put_into_service_against_the_simulator(
     aside(lambda: loop.until(dropped.exists, what="it drops"))
     page.goto(f"{live_server.url}/admin/devices/device/{socket.pk}/commission/")
     wide += both_sizes(page, "devices-commission")
-    assert page.locator(".rm-pill:text-is('выполнено')").count() == 2
+    assert page.locator(".rm-pill:text-is('выполнено')").count() == len(steps)
+    assert (
+        "Резервный шлюз не управляет" in page.inner_text("#guide")
+        or page.locator("text=не управляет").count()
+    )
 
     page.click("button:has-text('Он подключён сюда')")
     page.wait_for_selector(".rm-pill:has-text('пропал, как и должен')")
@@ -179,5 +208,52 @@ def test_a_socket_moves_and_its_timeline_tells_it(
     socket.refresh_from_db()
     assert socket.site == new
     assert page.locator(".rm-alert:has-text('Перемещено или заменено')").count() == 1
+    assert wide == []
+    assert watch.violations(page) == []
+
+
+def test_a_model_is_checked_on_the_bench_and_a_socket_is_cared_for(
+    north: Platform, alice: User, browser: tuple[Page, Watch], live_server: LiveServer
+) -> None:
+    page, watch = browser
+    User.objects.filter(pk=alice.pk).update(is_superuser=True)
+    socket = make_socket(
+        north, name="Щит у кассы", site=make_site(north, "Кафе на Лесной"), sim_operator="МТС"
+    )
+    Device.objects.filter(pk=socket.pk).update(heard_at=utcnow() - timedelta(days=8, hours=2))
+    DeviceModel.objects.filter(pk=socket.model_id).update(bench_checked_at=None)
+    sign_in(page, live_server)
+
+    page.goto(f"{live_server.url}/admin/devices/devicemodel/{socket.model_id}/bench/")
+    page.fill("#id_reply_status", "OUT1 ON; T=23C; MAINS OK; GSM 20")
+    page.fill("#id_reply_power_cycle", "Реле: выкл на 1 мин, t 23C")
+    page.click("button:has-text('Прочитать ответы')")
+    page.wait_for_selector("#id_rule_reply_power_cycle")
+    wide = both_sizes(page, "sockets-bench")
+    page.check("#id_use_reply_power_cycle")
+    page.click("button:has-text('Включить отмеченные правила')")
+    page.wait_for_selector("#id_rule_reply_power_cycle", state="detached")
+    page.fill("#id_reply_power_on", "OUT1 ON")
+    page.fill("#id_reply_power_off", "OUT1 OFF")
+    for name in ("came_back", "lost_on", "mains_back"):
+        page.check(f"#id_{name}")
+    page.click("button:has-text('Проверка пройдена')")
+    page.wait_for_selector(".rm-pill:text-is('проверена')")
+    assert DeviceModel.objects.get(pk=socket.model_id).bench_checked_at is not None
+
+    page.goto(f"{live_server.url}/admin/devices/device/{socket.pk}/keep-photo/")
+    page.set_input_files("#id_file", {"name": "p.png", "mimeType": "image/png", "buffer": PICTURE})
+    page.click("main button[type=submit], form.rm-once button[type=submit]")
+    page.wait_for_selector("img.rm-photo")
+    assert page.locator(".rm-pill:has-text('молчит 8 дней')").count() == 1
+    wide += both_sizes(page, "sockets-sim")
+
+    page.goto(f"{live_server.url}/admin/devices/device/{socket.pk}/schedule/?template=power_cycle")
+    page.select_option("#id_repeat", "weekdays")
+    page.fill("#id_at", "07:30")
+    page.fill("#id_p_minutes", "3")
+    page.click("button.rm-main[type=submit]")
+    page.wait_for_selector("button[name=sending]")
+    wide += both_sizes(page, "sockets-schedule")
     assert wide == []
     assert watch.violations(page) == []

@@ -16,6 +16,7 @@ from devices.services.bulk import bulk_preview, bulk_request
 from devices.services.schedules import check_cron, next_time, schedule_command, unschedule
 from platforms.models import Platform, User
 from platforms.services import set_role
+from tests.console.conftest import *  # noqa: F403  its fixtures
 from tests.devices.commands import after
 from tests.factories import NOW, make_gateway, make_socket, make_user
 
@@ -236,3 +237,66 @@ def test_only_what_may_be_sent_may_be_planned(sockets: list[Device], bob: User, 
     row = plan(sockets[0], alice, cron="0 8 * * *")
     unschedule(row, by=alice, now=NOW)
     assert not CommandSchedule.objects.exists()
+
+
+# --- the page --------------------------------------------------------------------------------------
+
+
+def test_typed_parameters_and_plain_times_make_a_schedule(
+    sockets: list[Device], north: Platform, alice: User, browser_of
+) -> None:
+    Platform.objects.filter(pk=north.pk).update(time_zone="Europe/Moscow")
+    page, socket = browser_of(alice), sockets[0]
+    chosen = page.post("/admin/devices/commandschedule/add/", {"device": socket.pk})
+    url = f"/admin/devices/device/{socket.pk}/schedule/"
+    assert chosen.headers["Location"] == url
+    assert "power_cycle" in page.get(url).content.decode()
+    body = {
+        "template": "power_cycle",
+        "repeat": "weekdays",
+        "at": "07:30",
+        "p_minutes": "3",
+        "reason": "fresh start",
+    }
+
+    shown = page.post(url, body).content.decode()
+    assert "#12#0#3#1#" in shown
+    assert not CommandSchedule.objects.exists()
+    page.post(url, {**body, "sending": "yes"})  # it darkens: asked for twice
+    assert not CommandSchedule.objects.exists()
+    page.post(url, {**body, "sending": "yes", "confirmed": "on"})
+
+    row = CommandSchedule.objects.get()
+    assert (row.cron, row.params, row.actor) == ("30 7 * * 1-5", {"minutes": 3}, alice)
+
+
+@pytest.mark.parametrize(
+    ("over", "field"),
+    [
+        ({"p_minutes": "0"}, "p_minutes"), ({"p_minutes": "1#2"}, "p_minutes"), ({"at": ""}, "at"),
+        ({"repeat": "cron", "cron": "* * * * *"}, "cron"), ({"repeat": "cron", "cron": "soon"}, "cron"),
+        ({"repeat": "once", "day": "2020-01-01"}, "at"), ({"repeat": "once", "day": ""}, "day"),
+    ],
+)  # fmt: skip
+def test_a_wrong_field_of_a_schedule_is_named(
+    sockets: list[Device], alice: User, browser_of, over: dict[str, str], field: str
+) -> None:
+    body = {
+        "template": "power_cycle", "repeat": "daily", "at": "07:30", "p_minutes": "3", "sending": "yes",
+        "confirmed": "on",
+    }  # fmt: skip
+
+    page = browser_of(alice).post(f"/admin/devices/device/{sockets[0].pk}/schedule/", {**body, **over})
+
+    assert page.status_code == 400
+    assert list(page.context["form"].errors) == [field]
+    assert not CommandSchedule.objects.exists()
+
+
+def test_a_foreign_socket_is_not_scheduled(
+    sockets: list[Device], bob: User, charlie: User, browser_of
+) -> None:
+    url = f"/admin/devices/device/{sockets[0].pk}/schedule/"
+
+    assert browser_of(charlie).get(url).status_code == 404
+    assert browser_of(bob).get(url).status_code == 403

@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db import models
 
+from automation.models import Job
 from devices.models import Command, Device, PowerLink, Site
 from exporters.models import Exporter
 from platforms.models import Platform, User
@@ -54,10 +55,16 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
     "SitesView": {
         "create": {"platform": Ref(Platform), "name": "new"},
         "update": {"platform": Ref(Platform), "name": "new"},
+        "bulk": {"rows": [{"platform": Ref(Platform), "name": "new"}]},
+        "bulk_change": {"rows": [{"id": Ref(Site), "name": "new"}]},
+        "bulk_delete": {"rows": [{"id": Ref(Site)}]},
     },
     "DevicesView": {
         "create": {"platform": Ref(Platform), "site": Ref(Site), "name": "new", "mac": "02:55:00:00:00:01"},
         "update": {"platform": Ref(Platform), "site": Ref(Site), "name": "new"},
+        "bulk": {"rows": [{"platform": Ref(Platform), "site": Ref(Site), "name": "new"}]},
+        "bulk_change": {"rows": [{"id": Ref(Device), "site": Ref(Site)}]},
+        "bulk_delete": {"rows": [{"id": Ref(Device)}]},
     },
     "PowerLinksView": {"create": {"device": Ref(Device), "socket": SOCKET, "line": 1}},
     "OnboardingsView": {
@@ -105,6 +112,12 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
     "MaintenanceView": {
         "create": WORKS, "update": WORKS,
     },
+    "StopsView": {
+        "create": {
+            "scope": "device", "platform": Ref(Platform), "job": Ref(Job), "device": Ref(Device), "reason": "new",
+        },
+        "release": {},
+    },
     "CasesView": {"acknowledge": {}, "repair": {}, "cancel": {"reason": "x"}},
     "AuditView": {"export": {}},
     "TokensView": {
@@ -127,6 +140,8 @@ def filled(template: Mapping[str, Any], home: World, replaced: Mapping[str, Any]
         if isinstance(value, Ref):
             number = replaced[name] if name in replaced else number_of(value, home)
             body[name] = [number] if value.many else number
+        elif isinstance(value, list):  # the rows of a bulk request
+            body[name] = [filled(row, home, replaced) if isinstance(row, dict) else row for row in value]
         else:
             body[name] = value
     return body

@@ -39,6 +39,7 @@ OTHERS = {
     "admin/search/": "the console's search over everything",
     "admin/language/": "the caller's own",
     "admin/prometheus-devices/": "rows through visible_to, and what Prometheus has of them",
+    "admin/devices/device/filters/": "the caller's own kept filters",
     "admin/live/": "what the home page refreshes",
     "admin/clients/": "the caller's own platforms as rows",
     "admin/me/": "the caller's own settings",

@@ -22,4 +22,6 @@ class Command(makemessages.Command):
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         # one entry per line and no places: a moved line of code, another gettext, change nothing here
-        parser.set_defaults(locale=["ru"], no_wrap=True, no_location=True, ignore_patterns=[*IGNORED])
+        parser.set_defaults(
+            locale=["ru"], no_wrap=True, no_location=True, no_obsolete=True, ignore_patterns=[*IGNORED]
+        )
