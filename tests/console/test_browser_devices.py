@@ -117,7 +117,7 @@ def test_a_socket_is_put_into_service_against_the_simulator(
     wide = both_sizes(page, "devices-commission-start")
 
     steps = (
-        ("register_admin", {}), ("add_user", {"phone": "8 (916) 000-00-02"}), ("mains_sms_on", {}), ("status", {}),
+        ("register_admin", {}), ("add_user", {"phone": "+79160000002"}), ("mains_sms_on", {}), ("status", {}),
         ("power_cycle", {"minutes": "60"}),
     )  # fmt: skip
     for key, params in steps:
