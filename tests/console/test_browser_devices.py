@@ -107,7 +107,6 @@ def test_a_socket_is_put_into_service_against_the_simulator(
     page, watch = browser
     User.objects.create_superuser("alice", email="alice@example.org", password=PASSWORD, language="ru")
     socket = Device.objects.get(msisdn=VICTIM.socket)
-    make_gateway(socket.platform, name="Резервный", sender_msisdn="+79160000002", priority=200)
     fed = list(PowerLink.objects.filter(socket=socket, valid_to=None).select_related("device"))
     PowerLink.objects.filter(pk=fed[0].pk).update(valid_to=utcnow())  # nobody has told REMOSA
     aside(lambda: loop.turns(2))
@@ -118,7 +117,7 @@ def test_a_socket_is_put_into_service_against_the_simulator(
     wide = both_sizes(page, "devices-commission-start")
 
     steps = (
-        ("register_admin", {}), ("add_user", {"phone": "8 (916) 000-00-02"}), ("mains_sms_on", {}), ("status", {}),
+        ("register_admin", {}), ("add_user", {"phone": "+79160000002"}), ("mains_sms_on", {}), ("status", {}),
         ("power_cycle", {"minutes": "60"}),
     )  # fmt: skip
     for key, params in steps:
@@ -129,6 +128,7 @@ def test_a_socket_is_put_into_service_against_the_simulator(
         aside(lambda good=good, key=key: loop.until(good.exists, what=f"an answer to {key}"))
     dropped = Device.objects.filter(pk=fed[0].device_id, state=DeviceState.OFFLINE)
     aside(lambda: loop.until(dropped.exists, what="it drops"))
+    make_gateway(socket.platform, name="Резервный", sender_msisdn="+79160000002", priority=200)
     page.goto(f"{live_server.url}/admin/devices/device/{socket.pk}/commission/")
     wide += both_sizes(page, "devices-commission")
     assert page.locator(".rm-pill:text-is('выполнено')").count() == len(steps)
