@@ -10,8 +10,12 @@ def soaking() -> bool:
     return os.environ.get("SOAK", "") == "1"
 
 
+@pytest.hookimpl(tryfirst=True)  # before ``-m soak`` selects
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if soaking():
+        for item in items:
+            if "is_soak" in getattr(item, "fixturenames", ()):
+                item.add_marker("soak")
         return
     long = [item for item in items if item.get_closest_marker("soak")]
     if long:
