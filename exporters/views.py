@@ -51,7 +51,7 @@ def for_machines(scope: str) -> Callable[[View], View]:
             token = tokens.find(tokens.from_request(request.headers), scope=scope, now=utcnow())
             if token is None:
                 return _unproven(scope)
-            if wait := rates.wait_s(scope, token.platform_id):
+            if wait := rates.wait_s("scrape", token.platform_id or scope):
                 return _too_often(wait)
             return view(request, token=token, **kwargs)
 

@@ -14,7 +14,7 @@ from exporters.errors import UPSTREAM_REASONS, Reason
 from exporters.models import Exporter, ExporterTarget, FoundDevice, PollRound, Snapshot
 from exporters.ports import Observation, RoundResult, Status, Target
 from exporters.rounds import failed_round
-from exporters.selectors import served
+from exporters.selectors import served_exporter
 from exporters.services import (
     add_targets,
     claim_due,
@@ -73,7 +73,10 @@ def states(exporter):
 
 def text_of(exporter, now=START):
     return exposition_of(
-        served(Exporter.objects.filter(pk=exporter.pk)), now=now, openmetrics=False, compressed=False
+        served_exporter(platform_id=exporter.platform_id, exporter_id=exporter.pk),
+        now=now,
+        openmetrics=False,
+        compressed=False,
     ).decode()
 
 
@@ -367,7 +370,7 @@ def test_a_steady_round_costs_the_same_statements_for_any_number_of_targets(
 def test_the_served_body_is_compressed_once(north):
     exporter = make_fleet(north, 3)
     store(exporter, answer(exporter, "online", "offline", "timeout"))
-    rows = served(Exporter.objects.filter(pk=exporter.pk))
+    rows = served_exporter(platform_id=exporter.platform_id, exporter_id=exporter.pk)
 
     compressed = exposition_of(rows, now=START, openmetrics=False, compressed=True)
 
@@ -378,7 +381,7 @@ def test_the_served_body_is_compressed_once(north):
 
 
 def body_of(exporter, now=START + timedelta(seconds=2)):
-    found = served(Exporter.objects.filter(pk=exporter.pk))
+    found = served_exporter(platform_id=exporter.platform_id, exporter_id=exporter.pk)
     return exposition_of(found, now=now, openmetrics=False, compressed=False).decode()
 
 
