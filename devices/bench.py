@@ -16,9 +16,9 @@ from devices.pattern_cost import MAX_GROUPS
 from devices.replies import ReplyRule, ReplyVerdict, read_reply
 
 SWITCHED = {"on": "on", "off": "off"}  # what an answer to a command of this power effect says of its output
-NUMBER = "[0-9]{1,6}"
+NUMBER = "[0-9]{1,20}"  # as long as the number of a SIM
 _PIECES = re.compile(
-    r"(?P<on_off>\b(?:ON|OFF)\b)|(?P<celsius>-?[0-9]{1,3}(?=\s?°?C\b))|(?P<number>[0-9]+)|(?P<rest>.)",
+    r"(?P<on_off>\b(?:ON|OFF)\b)|(?P<celsius>-?[0-9]{1,3}(?=\s?°?C\b))|(?P<number>[0-9]{1,20})|(?P<rest>.)",
     re.DOTALL,
 )
 

@@ -186,7 +186,14 @@ def test_member_who_is_removed_sees_nothing_at_the_next_call(
 # --- fields that nobody writes ---------------------------------------------------------------------
 
 FIXED = {  # resource: (model, what may change by PATCH)
-    "devices": (Device, {"site", "name", "mac", "external_id", "msisdn", "model", "labels", "notes"}),
+    "devices": (
+        Device,
+        {
+            "site", "name", "mac", "external_id", "msisdn", "model", "labels", "notes",
+            "sim_operator", "sim_iccid", "sim_account", "sim_balance", "sim_balance_on", "sim_paid_until",
+            "sim_monthly_status",
+        },
+    ),
     "sites": (Site, {"name", "address", "time_zone", "outer_ip", "contact_name", "contact_phone", "notes"}),
     "exporters": (
         Exporter,

@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from devices.bench import propose_rule, read_step, steps_for
@@ -79,6 +79,9 @@ def test_a_status_becomes_outputs_and_temperature() -> None:
     assert (read.kind, read.facts) == ("confirmed", {"out1": "off", "temperature_c": 4})
 
 
+@example(text="0000000", spec=SPECS["D210", "status"])
+@example(text="ICCID 89701012345678901234 5", spec=SPECS["D210", "status"])
+@example(text="1" * 50, spec=SPECS["D210", "status"])
 @given(
     text=st.text(min_size=1, max_size=120).filter(str.strip),
     spec=st.sampled_from([spec for spec in SPECS.values() if spec.power or spec.key == "status"]),

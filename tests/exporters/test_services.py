@@ -86,14 +86,16 @@ def test_what_does_not_fit_the_limit_is_refused_and_the_rest_stays():
     assert Device.objects.of(platform).count() == 3
 
 
-def test_the_mac_of_a_device_out_of_service_is_refused_with_a_sentence(north, alice):
+def test_the_mac_of_a_device_out_of_service_is_another_players(north, alice):
     exporter = make_exporter(north)
-    remove_device(make_device(north, mac=MAC), by=alice)
+    retired = make_device(north, mac=MAC)
+    remove_device(retired, by=alice)
 
     report = add_targets(exporter=exporter, lines=MAC, by=alice)
 
-    assert [refused.external_id for refused in report.refused] == [MAC]
-    assert "MAC" in report.refused[0].reason
+    assert (report.added, report.refused) == ((MAC,), ())
+    assert exporter.targets.get().device != retired
+    assert exporter.targets.get().device.is_active
 
 
 def test_numbers_of_another_account_are_other_players(north):
