@@ -103,7 +103,8 @@ def test_limit_of_a_day_holds_until_midnight(north, fake, pump, clock):
     first = [make_notice(north, expires_at=NOW + timedelta(days=2)) for _ in range(3)]
 
     pump.drain()
-    assert (len(fake.sent), fresh(first[2]).reason) == (2, "day_limit")
+    reasons = [fresh(message).reason for message in first if fresh(message).state == S.QUEUED]
+    assert (len(fake.sent), reasons) == (2, ["day_limit"])
     clock.passes(timedelta(hours=11))
     pump.drain()
     assert len(fake.sent) == 2
@@ -185,8 +186,9 @@ def test_wrong_key_of_the_only_gateway_fails_one_and_makes_the_rest_wait(north, 
 
     pump.drain()
 
-    assert (fresh(first).state, fresh(second).state) == (S.FAILED, S.QUEUED)
-    assert second.reason == "gateway_suspended"
+    failed, waiting = sorted((fresh(first), fresh(second)), key=lambda message: message.state)
+    assert (failed.state, waiting.state) == (S.FAILED, S.QUEUED)
+    assert waiting.reason == "gateway_suspended"
     assert len(fake.sent) == 1
 
 
