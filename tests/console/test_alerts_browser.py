@@ -12,9 +12,9 @@ from automation.models import Alert, AlertSource
 from platforms.models import Platform, User
 from tests.automation.alerts import post
 from tests.automation.test_intake import captured
-from tests.console.test_browser import PASSWORD, PHONE, Watch, sign_in
+from tests.console.test_browser import PASSWORD, Watch, sign_in
 from tests.factories import make_device, make_platform, make_user
-from tests.servers.chromium import Page
+from tests.servers.chromium import PHONE, Page, is_too_wide
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 SCREEN = {"width": 1280, "height": 800}
@@ -69,7 +69,7 @@ def test_a_manager_connects_grafana_and_maps_what_came(
     page.goto(f"{live_server.url}/admin/automation/alert/?quarantine=1")
     keep(page, "quarantine-phone")
     page.goto(f"{live_server.url}/admin/automation/alert/{Alert.objects.get().pk}/change/")
-    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    assert not is_too_wide(page)
     keep(page, "alert-phone")
     page.click("a:has-text('Создать сопоставление')")
     page.select_option("#id_label", "player_id")

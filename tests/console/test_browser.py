@@ -13,12 +13,11 @@ from platforms.models import Platform, User
 from remosa.lib.clock import utcnow
 from tests.console.world import World, build
 from tests.factories import make_platform, make_user
-from tests.servers.chromium import Page
+from tests.servers.chromium import PHONE, Page, is_too_wide
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 PASSWORD = "correct horse battery"
-PHONE = {"width": 390, "height": 844}
 WATCH_POLICY = """
 window.zqViolations = [];
 document.addEventListener("securitypolicyviolation", (event) =>
@@ -82,10 +81,6 @@ def sign_in(page: Page, live_server: LiveServer) -> None:
     page.fill("#id_password", PASSWORD)
     page.click("#login-form button[type=submit]")
     page.wait_for_selector(".rm-tiles")
-
-
-def is_too_wide(page: Page) -> bool:
-    return page.evaluate("document.documentElement.scrollWidth") > PHONE["width"]
 
 
 def test_home_case_and_a_click_on_a_phone(

@@ -20,10 +20,10 @@ from platforms.ledger import Direction, Tariff
 from platforms.models import AuditEvent, Platform, User
 from platforms.services import set_role
 from remosa.lib.clock import utcnow
-from tests.console.test_browser import PASSWORD, PHONE, Watch, is_too_wide, sign_in
+from tests.console.test_browser import PASSWORD, Watch, sign_in
 from tests.console.world import World, build
 from tests.factories import make_exporter, make_gateway, make_platform, make_user
-from tests.servers.chromium import Page
+from tests.servers.chromium import PHONE, Page, is_too_wide
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 DESK = {"width": 1280, "height": 900}

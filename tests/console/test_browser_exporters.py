@@ -22,10 +22,10 @@ from remosa.simulator.fleet import demo_fleet
 from remosa.simulator.servers import ADDREALITY_TOKEN
 from remosa.simulator.thread import SimulatorThread
 from tests.automation.prometheus import FakePrometheus, vector
-from tests.console.test_browser import PASSWORD, PHONE, Watch, is_too_wide, sign_in
+from tests.console.test_browser import PASSWORD, Watch, sign_in
 from tests.exporters.pollers_at_work import cms_at_work
 from tests.factories import make_platform, make_user
-from tests.servers.chromium import Page
+from tests.servers.chromium import PHONE, Page, is_too_wide
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 DESK = {"width": 1280, "height": 900}

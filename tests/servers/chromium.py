@@ -5,10 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import TimeoutError as NeverHappened
 
 from tests.servers.availability import find_program
 
-__all__ = ["Browser", "Page", "open_browser"]
+__all__ = ["PHONE", "Browser", "Page", "is_too_wide", "open_browser"]
+
+PHONE = {"width": 390, "height": 844}
 
 QUIET = [
     "--no-sandbox",  # root in a container has no user namespace to build one
@@ -38,3 +41,17 @@ def open_browser() -> Iterator[Browser]:
             yield browser
         finally:
             browser.close()
+
+
+def is_too_wide(page: Page, *, settle_ms: int = 5_000) -> bool:
+    """Whether the page still scrolls sideways on a phone once it had time to lay itself out.
+
+    A chart takes its new width in a later frame than the window that it stands in.
+    """
+    try:
+        page.wait_for_function(
+            "width => document.documentElement.scrollWidth <= width", arg=PHONE["width"], timeout=settle_ms
+        )
+    except NeverHappened:
+        return True
+    return False

@@ -10,15 +10,15 @@ from django.urls import reverse
 from remosa.lib.clock import utcnow
 from sms.models import Gateway, SmsMessage
 from sms.states import SmsState
-from tests.console.test_browser import Watch, alice, is_too_wide, north, phone, sign_in
+from tests.console.test_browser import Watch, alice, north, phone, sign_in
 from tests.factories import make_gateway
+from tests.servers.chromium import PHONE, is_too_wide
 from tests.sms.fakes import make_command, make_notice
 
 __all__ = ["alice", "north", "phone"]
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 DESK = {"width": 1280, "height": 900}
-PHONE = {"width": 390, "height": 844}
 PICTURES = os.environ.get("SMS_PICTURES", "")  # a folder, to keep what was seen
 HTTP = {"url": "https://sms.example/send", "json": {"to": "{to}", "text": "{text}"}, "id_path": "id"}
 
