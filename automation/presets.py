@@ -33,8 +33,8 @@ class JobsOfAPreset:
                 raise ValueError(str(exc.message_dict)) from exc
 
     def brings(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
-        names = dict(CommandTemplate.objects.filter(key__in=[row["template_key"] for row in rows])
-                     .values_list("key", "name"))  # fmt: skip
+        templates = CommandTemplate.objects.filter(key__in=[row["template_key"] for row in rows])
+        names = {template.key: template.name for template in templates}
         return [_sentence(_job(row), names) for row in rows]
 
     def apply(self, platform: Platform, rows: Sequence[Mapping[str, Any]], *, by: Any) -> int:

@@ -9,7 +9,6 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.test import Client
 from django.urls import reverse
-from rest_framework.test import APIClient
 
 from automation.models import Job
 from automation.states import Mode
@@ -19,6 +18,7 @@ from platforms.errors import BadPreset
 from platforms.models import AuditEvent, Invitation, Platform, User
 from platforms.presets import create_client, shipped
 from remosa.lib.clock import utcnow
+from tests.api.conftest import Call
 
 CODES = sorted(shipped())
 
@@ -178,17 +178,11 @@ def test_nobody_else_sees_the_presets(alice: User, browser_of: Callable[[User], 
 # --- the API -------------------------------------------------------------------------------------
 
 
-def api_of(person: User) -> APIClient:
-    client = APIClient()
-    client.force_authenticate(person)
-    return client
+def test_the_api_lists_the_presets_and_applies_one(root: User, api: Call) -> None:
+    caller = api(root)
 
-
-def test_the_api_lists_the_presets_and_applies_one(root: User) -> None:
-    api = api_of(root)
-
-    offered = api.get("/api/v1/platforms/presets/").json()
-    made = api.post(
+    offered = caller.get("/api/v1/platforms/presets/").json()
+    made = caller.post(
         "/api/v1/platforms/", {"name": "Fresh", "preset": "network", "admin_email": "a@example.org"}
     )
 
@@ -206,18 +200,18 @@ def test_the_api_lists_the_presets_and_applies_one(root: User) -> None:
 def test_the_api_refuses_what_is_no_preset_and_no_address(
     root: User, body: dict[str, str], field: str
 ) -> None:
-    answer = api_of(root).post("/api/v1/platforms/", {"name": "Fresh", **body})
+    answer = api(root).post("/api/v1/platforms/", {"name": "Fresh", **body})
 
     assert (answer.status_code, list(answer.json()["error"]["fields"])) == (400, [field])
     assert not Platform.objects.filter(name="Fresh").exists()
 
 
-def test_the_api_shows_presets_to_the_superadmin_alone(alice: User) -> None:
-    assert api_of(alice).get("/api/v1/platforms/presets/").status_code == 403
+def test_the_api_shows_presets_to_the_superadmin_alone(alice: User, api: Call) -> None:
+    assert api(alice).get("/api/v1/platforms/presets/").status_code == 403
 
 
-def test_a_preset_is_for_a_new_client_only(root: User, north: Platform) -> None:
-    answer = api_of(root).patch(f"/api/v1/platforms/{north.pk}/", {"preset": "trial"})
+def test_a_preset_is_for_a_new_client_only(root: User, north: Platform, api: Call) -> None:
+    answer = api(root).patch(f"/api/v1/platforms/{north.pk}/", {"preset": "trial"})
 
     assert answer.status_code == 200
     assert not Job.objects.filter(platform=north).exists()
