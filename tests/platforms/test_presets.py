@@ -198,7 +198,7 @@ def test_the_api_lists_the_presets_and_applies_one(root: User, api: Call) -> Non
     [({"preset": "no such"}, "preset"), ({"preset": "trial", "admin_email": "x"}, "admin_email")],
 )
 def test_the_api_refuses_what_is_no_preset_and_no_address(
-    root: User, body: dict[str, str], field: str
+    root: User, api: Call, body: dict[str, str], field: str
 ) -> None:
     answer = api(root).post("/api/v1/platforms/", {"name": "Fresh", **body})
 
