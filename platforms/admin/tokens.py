@@ -69,7 +69,7 @@ class ApiTokenAdmin(PlatformAdmin):
     form = IssueForm
     view_perm = add_perm = Perm.MANAGE_PLATFORM
     asks_again = True
-    list_display = ("name", "platform", "scope_names", "state", "last_used", "expires", "issuer")
+    list_display = ("name", "platform", "may", "state", "last_used", "expires", "issuer")
     list_filter = ("platform",)
     list_select_related = ("platform", "user", "created_by")
     search_fields = ("name", "lookup")
@@ -91,7 +91,7 @@ class ApiTokenAdmin(PlatformAdmin):
         if obj is None:
             return self.fields
         return (
-            "name", "platform", "scope_names", "state", "created_at", "issuer", "expires", "last_used",
+            "name", "platform", "may", "state", "created_at", "issuer", "expires", "last_used",
             "revoked_at",
         )  # fmt: skip
 
@@ -138,9 +138,8 @@ class ApiTokenAdmin(PlatformAdmin):
         return _g("The token is revoked.")
 
     @display(description=_("It may"))
-    def scope_names(self, row: ApiToken) -> str:
-        names = dict(Scope.choices)
-        return ", ".join(str(names.get(scope, scope)) for scope in row.scopes)
+    def may(self, row: ApiToken) -> str:
+        return ", ".join(row.scope_names)
 
     @display(description=_("state"))
     def state(self, row: ApiToken) -> SafeString:
@@ -160,4 +159,4 @@ class ApiTokenAdmin(PlatformAdmin):
 
     @display(description=_("expires"), ordering="expires_at")
     def expires(self, row: ApiToken) -> SafeString | str:
-        return moment(row.expires_at) if row.expires_at else _g("never")
+        return moment(row.expires_at) if row.expires_at else _g("no end")

@@ -66,3 +66,9 @@ class ApiToken(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} (rms_{self.lookup}_…)"
+
+    @property
+    def scope_names(self) -> list[str]:
+        """What the token may, in the reader's language."""
+        names = dict(Scope.choices)
+        return [str(names.get(scope, scope)) for scope in self.scopes]
