@@ -19,6 +19,11 @@ from remosa.lib.clock import utcnow
 ANSWER = lazy_serializer("devices.api.inventory.DeviceSerializer")()  # that module imports this one
 
 
+NEEDED: dict[str, tuple[str, ...]] = {
+    Device.Kind.PLAYER: ("mac",), Device.Kind.SOCKET: ("msisdn", "model"),
+}  # fmt: skip
+
+
 class ReasonSerializer(serializers.Serializer):
     """Every move says why; the reason stands in the audit and on the stop of automation."""
 
@@ -73,11 +78,10 @@ class Moves:
     def replace(self, request: Request, pk: str | None = None) -> Response:
         """Put another player or socket in its place: the answer is the new one; this one goes out of service."""
         row, asked = self._asked(request, ReplacementSerializer)
-        needed = {Device.Kind.PLAYER: ("mac",), Device.Kind.SOCKET: ("msisdn", "model")}.get(row.kind)
-        if needed is None:
+        if row.kind not in NEEDED:
             raise Conflict(_("Only players and sockets can be replaced. Create the new device."))
         required = serializers.Field.default_error_messages["required"]
-        if missing := {name: [required] for name in needed if not asked.get(name)}:
+        if missing := {name: [required] for name in NEEDED[row.kind] if not asked.get(name)}:
             raise serializers.ValidationError(missing)
         common = {"by": request.user, "reason": asked["reason"], "now": utcnow()}
         if row.kind == Device.Kind.PLAYER:
