@@ -17,7 +17,7 @@ from platforms.admin_base import PlatformAdmin
 from platforms.console.deeds import Deed
 from platforms.console.display import DASH, ago, moment, pill
 from platforms.models import ApiToken
-from platforms.models.tokens import Scope
+from platforms.models.tokens import MACHINE_SCOPES, Scope
 from platforms.roles import Perm
 from remosa.lib.clock import utcnow
 
@@ -41,8 +41,11 @@ class IssueForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if "scopes" in self.fields and not self.may_serve_everything:
-            self.fields["scopes"].choices = [item for item in Scope.choices if item[0] != Scope.OPERATOR]
+        if (
+            "scopes" in self.fields
+        ):  # "read" and "command" are for a person's own tokens: no platform's is good for them
+            offered = (*MACHINE_SCOPES, Scope.OPERATOR) if self.may_serve_everything else MACHINE_SCOPES
+            self.fields["scopes"].choices = [(scope.value, scope.label) for scope in offered]
         if "platform" in self.fields and not self.may_serve_everything:
             self.fields["platform"].required = True
 

@@ -24,14 +24,12 @@ from platforms.api.errors import Conflict, Invalid
 from platforms.api.scope import platforms_held, reads_phones
 from platforms.api.serializers import PlatformSerializer, VisibleRelatedField
 from platforms.models import ApiToken, AuditEvent, LedgerEntry, Membership, Platform, Usage, User
-from platforms.models.tokens import Scope
+from platforms.models.tokens import MACHINE_SCOPES, OWN_SCOPES
 from platforms.roles import Perm, Role
 from platforms.services import set_role
 from remosa.lib.clock import utcnow
 from remosa.lib.tables import FORMATS
 
-OWN_SCOPES = (Scope.READ, Scope.COMMAND)  # of a person's token
-MACHINE_SCOPES = (Scope.SCRAPE, Scope.INGEST, Scope.INTAKE, Scope.EDGE)  # of a platform's token
 LONGEST_LIFE = timedelta(days=3660)
 
 

@@ -19,6 +19,10 @@ class Scope(models.TextChoices):
     OPERATOR = "operator", _("operator's metrics")
 
 
+OWN_SCOPES = (Scope.READ, Scope.COMMAND)  # of a person's token
+MACHINE_SCOPES = (Scope.SCRAPE, Scope.INGEST, Scope.INTAKE, Scope.EDGE)  # of a platform's token
+
+
 class ApiToken(models.Model):
     """``rms_<lookup>_<secret>``: the lookup finds the row, the SHA-256 of the whole proves it.
 

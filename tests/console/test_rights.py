@@ -309,7 +309,7 @@ def test_a_token_is_shown_once_and_revoked(northern: World, alice: User, browser
     form = {
         "name": "grafana",
         "platform": northern.platform.pk,
-        "scopes": ["scrape", "read"],
+        "scopes": ["scrape", "edge"],
         "expires_at_0": "",
         "expires_at_1": "",
     }
