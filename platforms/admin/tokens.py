@@ -41,9 +41,8 @@ class IssueForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if (
-            "scopes" in self.fields
-        ):  # "read" and "command" are for a person's own tokens: no platform's is good for them
+        if "scopes" in self.fields:
+            # "read" and "command" are for a person's own tokens: no platform's is good for them
             offered = (*MACHINE_SCOPES, Scope.OPERATOR) if self.may_serve_everything else MACHINE_SCOPES
             self.fields["scopes"].choices = [(scope.value, scope.label) for scope in offered]
         if "platform" in self.fields and not self.may_serve_everything:
