@@ -9,6 +9,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _g
@@ -245,7 +246,7 @@ class GatewayAdmin(PlatformAdmin):
 
     @display(description=_("state"))
     def light(self, row: Gateway) -> SafeString:
-        return gateway_pill(row)
+        return format_html("<span>{}</span>", gateway_pill(row))  # one piece, which wraps on a phone
 
     @display(description=_("price"), ordering="price")
     def price_shown(self, row: Gateway) -> str:
