@@ -165,6 +165,7 @@ UNFOLD: dict[str, Any] = {
                     item(_("Members"), "group", "platforms_membership_changelist", "members"),
                     item(_("Invitations"), "mail", "platforms_invitation_changelist", "invitations"),
                     item(_("Tokens"), "key", "platforms_apitoken_changelist", "tokens"),
+                    item(_("Ledger of SMS"), "receipt_long", "platforms_ledgerentry_changelist", "ledger"),
                     item(_("Audit"), "history_edu", "platforms_auditevent_changelist", "audit"),
                 ],
             },

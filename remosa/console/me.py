@@ -26,11 +26,12 @@ from unfold.widgets import (
 from platforms import audit, jwt, second_factor, tokens
 from platforms.console.confirmation import confirmed_again
 from platforms.models import ApiToken, User
+from platforms.models.tokens import OWN_SCOPES as SCOPES
 from platforms.models.tokens import Scope
 from remosa.lib.clock import utcnow
 from remosa.lib.phones import normalise_msisdn
 
-OWN_SCOPES = [(scope.value, scope.label) for scope in (Scope.READ, Scope.COMMAND)]
+OWN_SCOPES = [(scope.value, scope.label) for scope in SCOPES]
 LIVES = [("30", _("30 days")), ("90", _("90 days")), ("365", _("a year")), ("", _("no end"))]
 
 

@@ -38,7 +38,7 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
     "PlatformsView": {
         "create": {"name": "zqnew"},
         "update": {"name": "zqnew", "time_zone": "Europe/Moscow"},
-        "usage": {}, "statement": {},
+        "usage": {}, "statement": {}, "presets": {},
     },
     "MembersView": {
         "create": {"platform": Ref(Platform), "user": Ref(User), "role": "viewer"},
