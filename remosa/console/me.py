@@ -20,7 +20,7 @@ from unfold.widgets import (
     UnfoldAdminEmailInputWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextInputWidget,
-    UnfoldBooleanWidget,
+    UnfoldBooleanSwitchWidget,
 )
 
 from platforms import audit, jwt, second_factor, tokens
@@ -50,7 +50,7 @@ class MySettingsForm(forms.ModelForm):
             "first_name": UnfoldAdminTextInputWidget,
             "last_name": UnfoldAdminTextInputWidget,
             "email": UnfoldAdminEmailInputWidget,
-            "wants_sms": UnfoldBooleanWidget,
+            "wants_sms": UnfoldBooleanSwitchWidget,
             "language": UnfoldAdminSelectWidget,
             "time_zone": UnfoldAdminTextInputWidget,
         }
@@ -60,6 +60,12 @@ class MySettingsForm(forms.ModelForm):
             return normalise_msisdn(self.cleaned_data["phone"]) if self.cleaned_data["phone"] else ""
         except ValueError as exc:
             raise forms.ValidationError(str(exc)) from exc
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        if cleaned.get("wants_sms") and not cleaned.get("phone") and "phone" not in self.errors:
+            self.add_error("phone", _g("Give the number to which the SMS should go."))
+        return cleaned
 
 
 @confirmed_again
