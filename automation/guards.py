@@ -17,12 +17,14 @@ from automation import alert_evidence
 from automation.engine import is_mass
 from automation.models import Case, Job, Maintenance
 from automation.peers import SCOPES, WINDOW, groups_of
+from automation.repairs import COMMAND, is_whole, plan_of
 from automation.services import health
 from automation.sources import DARKENING, devices_of, max_age_of
 from automation.states import LIVE, STILL_WANTED, Mode
-from devices.models import Command, CommandTemplate, Device, PowerLink
+from devices.models import Command, Device, PowerLink, Restoration
 from devices.services.bench import firmware_of, is_bench_checked
-from devices.states import IN_FLIGHT, MAY_HAVE_ACTED, CommandState, DeviceState
+from devices.services.commands import being_restored
+from devices.states import IN_FLIGHT, MAY_HAVE_ACTED, CommandState, DeviceState, RestorationState
 from exporters.models import ExporterTarget
 from platforms import quotas
 from platforms.switches import stopping
@@ -230,40 +232,53 @@ def power(candidate: Candidate, now: datetime) -> Refusal | None:
     if socket.model is None or not (candidate.by_person or is_bench_checked(socket)):
         model = f"{socket.model} {firmware_of(socket)}".strip()
         return Refusal("power", "model_not_checked", {"model": model})
-    template = socket.model.templates.filter(key=candidate.job.template_key).first()
-    if template is None:
+    plan = plan_of(candidate.job, socket, link.line)
+    if plan is None:
         return Refusal(
             "power", "no_such_command", {"model": str(socket.model), "command": candidate.job.template_key}
         )
-    if not template.is_repair:
+    template = plan.templates[0]
+    if not is_whole(plan):
         return Refusal("power", "not_a_repair", {"command": template.key})
     if template.line not in (0, link.line):
         return Refusal("power", "wrong_line", {"command": template.key, "line": link.line})
     if socket.facts.get("mains") == "lost":
         return Refusal("power", "no_mains", {"socket": socket.name})
-    last = (
-        Command.objects.filter(device=socket, state__in=MAY_HAVE_ACTED, power__in=SWITCHING)
-        .order_by("-created_at")
-        .first()
-    )
-    if last is not None and last.power in ("off", "off_later") and last.source != Command.Source.JOB:
+    if _left_off_by_person(link):
         return Refusal("power", "switched_off_by_person", {"socket": socket.name})
-    return _neighbours(candidate, link, template)
+    return _neighbours(candidate, link, link.line if plan.way != COMMAND else template.line)
 
 
-def _neighbours(candidate: Candidate, link: PowerLink, template: CommandTemplate) -> Refusal | None:
+def _left_off_by_person(link: PowerLink) -> bool:
+    """Whether the last that was done to this output is an OFF after which somebody wants it off."""
+    switched = Command.objects.filter(
+        device=link.socket, template__line__in=(0, link.line), state__in=MAY_HAVE_ACTED, power__in=SWITCHING
+    )
+    last = switched.select_related("restoration").order_by("-created_at").first()
+    if last is None or last.power not in ("off", "off_later"):
+        return False
+    story = last.restoration
+    if story is None or story.way == Restoration.Way.WATCH:
+        return last.source != Command.Source.JOB
+    return story.state == RestorationState.CANCELLED
+
+
+def _neighbours(candidate: Candidate, link: PowerLink, line: int) -> Refusal | None:
     if candidate.job.may_darken_others or candidate.by_person:
         return None
     others = PowerLink.objects.filter(socket=link.socket, valid_to=None).exclude(device=candidate.device)
-    if template.line:
-        others = others.filter(line=template.line)
+    if line:
+        others = others.filter(line=line)
     online = others.filter(device__state=DeviceState.ONLINE, device__is_active=True)
     healthy = list(online.values_list("device__name", flat=True)[:10])
     return Refusal("power", "feeds_healthy_players", {"players": healthy}) if healthy else None
 
 
 def lane(candidate: Candidate, now: datetime) -> Refusal | None:
-    """The socket is still busy with another command."""
+    """The socket is still busy with another command, or with bringing this output back."""
+    link = candidate.link
+    if link is not None and being_restored(link.socket_id, link.line):
+        return Refusal("lane", "output_being_restored", {"socket": str(candidate.socket)})
     busy = Command.objects.filter(device=candidate.socket, state__in=IN_FLIGHT, lane_exempt=False).first()
     return (
         Refusal("lane", "socket_busy", {"socket": str(candidate.socket), "state": busy.state})
@@ -335,9 +350,10 @@ def blast_radius(candidate: Candidate, now: datetime) -> Refusal | None:
 
 
 def _within(radius: Radius, candidate: Candidate, now: datetime) -> Refusal | None:
-    acted = Command.objects.filter(
-        source=Command.Source.JOB, power__in=DARKENING, created_at__gt=now - radius.window
-    )
+    # a reboot by several SMS counts from its first one, which switches nothing off yet
+    starts = Q(power__in=DARKENING) & ~Q(restoration__way=Restoration.Way.ARMED)
+    starts |= Q(power="on_later", restoration__way=Restoration.Way.ARMED)
+    acted = Command.objects.filter(starts, source=Command.Source.JOB, created_at__gt=now - radius.window)
     acted = acted.exclude(state__in=["blocked", "cancelled", "expired", "superseded", "failed"])
     mine, device = Device.objects.none(), candidate.device
     if radius.scope == "job":
@@ -367,9 +383,12 @@ def _within(radius: Radius, candidate: Candidate, now: datetime) -> Refusal | No
 
 
 def budget(candidate: Candidate, now: datetime) -> Refusal | None:
-    """Automation spends only its share of the platform's SMS."""
+    """Automation spends only its share of the platform's SMS, and begins nothing that it could not end."""
+    link = candidate.link
+    plan = plan_of(candidate.job, link.socket, link.line) if link is not None else None
+    wanted = len(plan.templates) if plan is not None else 1
     left = quotas.remaining(candidate.device.platform, quotas.SMS, at=now, for_people=candidate.by_person)
-    return Refusal("budget", "sms_limit", {"left": left}) if left < 1 else None
+    return Refusal("budget", "sms_limit", {"left": left}) if left < wanted else None
 
 
 def _actions(candidate: Candidate) -> Any:

@@ -46,6 +46,9 @@ def why_sentence(why: str) -> str:
         "outcome_unknown": _(
             "It is not known whether the SMS reached the socket. Nothing will be sent again by itself."
         ),
+        "not_on_again": _(
+            "The socket did not confirm that it is on again. REMOSA goes on trying; somebody must look on the spot."
+        ),
         "suggestion_expired": _("Nobody answered the proposal of a power cycle in time."),
         "chronic": _("The device needs this too often: look for the cause on the spot."),
         "guards_refuse": _("Automation was not allowed to act for too long. See “Why not” in the case."),
@@ -221,6 +224,10 @@ def refusal_sentence(guard: str, reason: str, data: Data, *, names: bool = True)
         "feeds_healthy_players": lambda: _neighbours(data, names=names),
         "socket_busy": lambda: (
             _("The socket “%(socket)s” is busy with another command.") % {"socket": data.get("socket", "")}
+        ),
+        "output_being_restored": lambda: (
+            _("The socket “%(socket)s” is just bringing this output back.")
+            % {"socket": data.get("socket", "")}
         ),
         "too_soon": lambda: (
             _("It was power-cycled a moment ago: there is a pause of %(pause)s between attempts.")
@@ -506,6 +513,7 @@ def _while_acting(command_state: str, attempts: int, max_attempts: int) -> str:
         "replied": _("the socket replied, waiting for the device"),
         "unknown": _("outcome unknown, waiting for evidence"),
         "needs_operator": _("a person must say whether it worked"),
+        "left_dark": _("the socket is not on again"),
     }
     step = sayings.get(command_state, blocked_sentence(command_state))
     return _("Attempt %(number)s of %(limit)s: %(step)s.") % {

@@ -19,13 +19,15 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from automation.guards import candidate_of, first_refusal
 from automation.models import Case, GuardRefusal
+from automation.repairs import plan_of, texts_of
 from automation.selectors import being_repaired, board, case_lines, needing_a_person
 from automation.sentences import evidence_lines, refusal_sentence
 from automation.services.cases import NOTE_LENGTH, acknowledge, add_note, cancel_case, repair_now
 from automation.states import LIVE, CaseState, Mode
 from devices.admin.send import going_dark
+from devices.catalogue import DARKENING
 from devices.errors import DevicesError
-from devices.services import may_send, preview
+from devices.services import may_send
 from platforms.admin_base import PlatformAdmin, grants_of
 from platforms.console.deeds import Deed, ReasonForm, Refused
 from platforms.console.display import DASH, ago, countdown, link, moment, pill
@@ -165,22 +167,21 @@ class CaseAdmin(PlatformAdmin):
         socket = candidate.socket
         if socket is None or socket.model is None:
             return shown
-        template = (
-            socket.model.templates.select_related("model").filter(key=candidate.job.template_key).first()
-        )
-        if template is None:
+        assert candidate.link is not None  # noqa: S101  it has a socket
+        plan = plan_of(candidate.job, socket, candidate.link.line)
+        if plan is None:
             return shown
-        if not may_send(request.user, socket, template):
+        if not all(may_send(request.user, socket, template) for template in plan.templates):
             shown["objection"] = _g("Your role does not allow this command on this device.")
-        dark = going_dark(socket, template, request.user)
+        darkening = next((each for each in plan.templates if each.power in DARKENING), plan.templates[0])
+        dark = going_dark(socket, darkening, request.user)
         try:
-            rendered, price = preview(device=socket, template_key=template.key, params=candidate.job.params)
+            texts, price = texts_of(plan, job=candidate.job, socket=socket)
         except DevicesError as exc:
             return shown | {"objection": str(exc)}
-        minutes = rendered.params.get("minutes")
         return shown | {
-            "rendered": rendered, "price": price, "dark": dark, "hidden": sum(1 for each in dark if not each.name),
-            "minutes": minutes,
+            "rendered": texts[0], "then": texts[1:], "price": price, "dark": dark,
+            "hidden": sum(1 for each in dark if not each.name), "minutes": candidate.job.params.get("minutes"),
         }  # fmt: skip
 
     def sees_names(self, request: HttpRequest) -> bool:

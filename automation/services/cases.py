@@ -14,12 +14,13 @@ from automation.engine import Peers, Reading, is_over
 from automation.guards import Refusal, candidate_of, first_refusal, mass_window
 from automation.models import ActionRun, Case, CaseEvent, GuardRefusal, Job
 from automation.peers import groups_of, mass_of
+from automation.repairs import ask, deed_of, plan_of
 from automation.signals import case_told
 from automation.states import CASE, LIVE, RUN, CaseState, Mode, RunState
 from automation.verification import CaseFacts, Decision, Step, next_step
 from devices.errors import CommandInvalid
 from devices.models import Command, Device
-from devices.services import confirm, request_command
+from devices.services import confirm
 from devices.states import MAY_HAVE_ACTED, DeviceState
 from platforms import audit
 from platforms.models import KillSwitch
@@ -220,13 +221,13 @@ def advance_case(case_id: uuid.UUID, *, now: datetime) -> bool:
 
 
 def _last_run(case: Case) -> ActionRun | None:
-    return case.runs.select_related("command").order_by("-attempt").first()
+    return case.runs.select_related("command__restoration").order_by("-attempt").first()
 
 
 def _facts(case: Case, *, now: datetime) -> CaseFacts:
     run, job = _last_run(case), case.job
     seen = alert_evidence.seen(job, case.device, now=now)
-    command = run.command if run else None
+    deed = deed_of(run)
     patience = timedelta(seconds=job.patience_s if job else 1800)
     refused = (
         GuardRefusal.objects.filter(
@@ -245,8 +246,8 @@ def _facts(case: Case, *, now: datetime) -> CaseFacts:
         device_since=seen.since,
         observed_at=seen.observed_at,
         back_since=case.back_since,
-        command_state=command.state if command else None,
-        command_sent_at=command.sent_at if command else None,
+        command_state=deed.state if deed else None,
+        command_sent_at=deed.sent_at if deed else None,
         refused_since=refused,
         stable=timedelta(seconds=job.stable_s if job else 300),
         verify=timedelta(seconds=job.verify_s if job else 900),
@@ -301,7 +302,8 @@ def _watch(case: Case, decision: Decision, *, now: datetime) -> bool:
 def _verify(case: Case, *, now: datetime) -> bool:
     """The device is back and stayed: close with proof, and let the command know that it worked."""
     run = _last_run(case)
-    command = run.command if run else None
+    deed = deed_of(run)
+    command = deed.command if deed else None
     sent = command.sent_at if command is not None and command.state in MAY_HAVE_ACTED else None
     repaired = sent is not None and case.back_since is not None and case.back_since > sent
     outcome = "repaired" if repaired else "recovered_alone"
@@ -393,7 +395,11 @@ def start_attempt(case: Case, *, why: str, now: datetime, by: Any = None) -> boo
         _refuse(case, refusal, now=now)
         return False
     job, socket, attempt = candidate.job, candidate.socket, case.attempts + 1
-    assert socket is not None  # noqa: S101  the guard `power` has seen to it
+    assert candidate.link is not None  # noqa: S101  the guard `power` has seen to it
+    assert socket is not None  # noqa: S101
+    line = candidate.link.line
+    plan = plan_of(job, socket, line)
+    assert plan is not None  # noqa: S101
     run, _created = ActionRun.objects.get_or_create(
         case=case, attempt=attempt, defaults={"planned_at": now, "state_changed_at": now}
     )
@@ -405,8 +411,8 @@ def start_attempt(case: Case, *, why: str, now: datetime, by: Any = None) -> boo
             ):
                 return False
             Case.objects.filter(pk=case.pk).update(attempts=attempt, job_version=job.version)
-            command = request_command(
-                device=socket, template_key=job.template_key, params=job.params, target=candidate.device,
+            command = ask(
+                plan, job=job, socket=socket, line=line, target=candidate.device,
                 source=Command.Source.JOB if by is None else Command.Source.PERSON, actor=by,
                 idem_key=f"case:{case.pk}:a{attempt}", cause_id=case.cause_id, case_id=case.pk,
                 job_id=job.pk, source_ref=f"job:{job.pk}", reason=job.name, now=now,
