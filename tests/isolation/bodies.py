@@ -108,6 +108,8 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
             "platform": Ref(Platform), "name": "new", "exporter": Ref(Exporter), "site": Ref(Site),
             "devices": Ref(Device, many=True),
         },
+        "restore": {"version": 1},
+        "clone": {"name": "new copy"},
     },
     "AlertSourcesView": {
         "create": {"platform": Ref(Platform), "name": "new", "kind": "grafana", "secret": "zqnewsecretofasource"},
@@ -116,6 +118,10 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "MaintenanceView": {
         "create": WORKS, "update": WORKS,
+    },
+    "HolidaysView": {
+        "create": {"platform": Ref(Platform), "site": Ref(Site), "day": "2027-01-01", "name": "new"},
+        "update": {"platform": Ref(Platform), "site": Ref(Site), "day": "2027-01-02", "name": "new"},
     },
     "StopsView": {
         "create": {
@@ -130,7 +136,7 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
         "rotate": {},
     },
 }  # fmt: skip
-BODILESS = {"list", "retrieve", "destroy", "targets"}
+BODILESS = {"list", "retrieve", "destroy", "targets", "versions", "dry_run", "templates"}
 
 
 def body_of(view: str, action: str) -> dict[str, Any] | None:
