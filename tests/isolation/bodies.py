@@ -110,6 +110,9 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
         },
         "restore": {"version": 1},
         "clone": {"name": "new copy"},
+        "versions": {},
+        "dry_run": {},
+        "templates": {},
     },
     "AlertSourcesView": {
         "create": {"platform": Ref(Platform), "name": "new", "kind": "grafana", "secret": "zqnewsecretofasource"},
@@ -136,7 +139,7 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
         "rotate": {},
     },
 }  # fmt: skip
-BODILESS = {"list", "retrieve", "destroy", "targets", "versions", "dry_run", "templates"}
+BODILESS = {"list", "retrieve", "destroy", "targets"}
 
 
 def body_of(view: str, action: str) -> dict[str, Any] | None:
