@@ -27,7 +27,7 @@ from automation.models import (
     Maintenance,
 )
 from automation.services import jobs
-from automation.services.cases import acknowledge, cancel_case, repair_now
+from automation.services.cases import NOTE_LENGTH, acknowledge, add_note, cancel_case, repair_now
 from devices.errors import CommandForbidden
 from platforms.access import may
 from platforms.api import writing
@@ -386,6 +386,12 @@ class CaseCancelSerializer(serializers.Serializer):
     reason = PlainCharField(max_length=300)
 
 
+class CaseNoteSerializer(serializers.Serializer):
+    """What was seen or done."""
+
+    text = PlainCharField(max_length=NOTE_LENGTH)
+
+
 class CasesView(Reads, PlatformViewSet):
     """Incidents: evidence, attempts, refusals, proof. People take them over, ask for a repair, or end them."""
 
@@ -442,6 +448,16 @@ class CasesView(Reads, PlatformViewSet):
             refusal = GuardRefusal.objects.filter(case=case, last_at=now).first()
             reason = f"{refusal.guard}: {refusal.reason}" if refusal else case.state
             raise Conflict(_("No repair was started (%(reason)s).") % {"reason": reason})
+        return self._shown(case)
+
+    @extend_schema(request=CaseNoteSerializer, responses={200: CaseDetailSerializer})
+    @action(detail=True, methods=["post"])
+    def note(self, request: Request, pk: str | None = None) -> Response:
+        """Write into the timeline, after the case's end too."""
+        case = self.get_object()
+        asked = CaseNoteSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        add_note(case, text=asked.validated_data["text"], by=request.user, now=utcnow())
         return self._shown(case)
 
     @extend_schema(request=CaseCancelSerializer, responses={200: CaseDetailSerializer})

@@ -350,6 +350,7 @@ def event_sentence(kind: str, data: Data, *, names: bool = True) -> str:
             data, _("Soft step dropped, not wanted any more: %(action)s (%(why)s).")
         ),
         "acknowledged": lambda: _("Taken by a person."),
+        "note": lambda: _("Note: %(text)s") % {"text": data.get("text", "")},
         "taken_over": lambda: _("Taken over by the job “%(job)s”.") % {"job": data.get("job", "")},
         "dropped": lambda: (
             _("Closed without proof. %(why)s") % {"why": why_sentence(str(data.get("why", "")))}

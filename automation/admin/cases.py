@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.db.models import BooleanField, QuerySet, Value
 from django.db.models import Case as When
@@ -14,12 +15,13 @@ from django.utils.translation import gettext as _g
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import display
+from unfold.widgets import UnfoldAdminTextareaWidget
 
 from automation.guards import candidate_of, first_refusal
 from automation.models import Case, GuardRefusal
 from automation.selectors import being_repaired, board, case_lines, needing_a_person
 from automation.sentences import evidence_lines, refusal_sentence
-from automation.services.cases import acknowledge, cancel_case, repair_now
+from automation.services.cases import NOTE_LENGTH, acknowledge, add_note, cancel_case, repair_now
 from automation.states import LIVE, CaseState, Mode
 from devices.admin.send import going_dark
 from devices.errors import DevicesError
@@ -31,6 +33,14 @@ from platforms.roles import Perm
 from remosa.lib.clock import utcnow
 
 C = CaseState
+
+
+class CaseNoteForm(forms.Form):
+    """What was seen or done."""
+
+    text = forms.CharField(
+        label=_("Note"), max_length=NOTE_LENGTH, widget=UnfoldAdminTextareaWidget(attrs={"rows": 4})
+    )
 
 
 class BoardFilter(DropdownFilter):
@@ -84,6 +94,10 @@ class CaseAdmin(PlatformAdmin):
             when=lambda row: is_live(row) and row.kind == Case.Kind.DEVICE and row.job_id is not None,
         ),
         Deed(
+            "note", _("Note"), Perm.CONTROL, icon="edit_note", form=CaseNoteForm,
+            question=_("It stands in the timeline for everybody who sees this case, with your name."),
+        ),
+        Deed(
             "cancel", _("End the case"), Perm.CONTROL, icon="cancel", form=ReasonForm, danger=True, when=is_live,
             question=_("REMOSA stops looking after this incident. What is queued for it does not leave any more."),
         ),
@@ -123,6 +137,11 @@ class CaseAdmin(PlatformAdmin):
         why = refusal_sentence(refusal.guard, refusal.reason, refusal.data, names=names) if refusal else ""
         messages.error(request, _g("Not done. %(why)s") % {"why": why})
         return HttpResponseRedirect(self.page_of(row))
+
+    def note(self, request: HttpRequest, row: Case, answers: dict[str, Any]) -> str:
+        """Deed: a word for whoever looks at this case next."""
+        add_note(row, text=answers["text"], by=request.user, now=utcnow())
+        return _g("The note is kept.")
 
     def cancel(self, request: HttpRequest, row: Case, answers: dict[str, Any]) -> str:
         """Deed: end it without proof."""

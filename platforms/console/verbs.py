@@ -16,6 +16,7 @@ VERBS = {
     "alertsource.mappings_set": _("mappings of alerts changed"),
     "case.acknowledged": _("case taken"),
     "case.cancelled": _("case ended by a person"),
+    "case.noted": _("note in a case"),
     "case.escalated": _("case handed to a person"),
     "case.mass_opened": _("mass case opened"),
     "case.opened": _("case opened"),
