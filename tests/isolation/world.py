@@ -56,7 +56,8 @@ SHAPED = {
     "SmsMessage.to", "InboundSms.sender", "User.phone", "Invitation.email", "Invitation.nonce",
 }  # fmt: skip
 JSON_SHAPED = {
-    "ApiToken.scopes", "Job.params", "JobState.changes", "Command.params", "Gateway.config", "Snapshot.parts", "Snapshot.targets",
+    "ApiToken.scopes", "Job.params", "JobState.changes",
+    "Command.params", "Gateway.config", "Snapshot.parts", "Snapshot.targets",
     "Snapshot.errors_total",
 }  # fmt: skip
 
