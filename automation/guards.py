@@ -6,22 +6,25 @@ decisive ones again inside the outbox's barrier, the last moment before the SMS 
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.db.models import F, Q
+from django.db.models import F, JSONField, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 
 from automation import alert_evidence
-from automation.engine import is_mass
-from automation.models import Case, Job, Maintenance
+from automation.calendar import Air, Timing, air_at, timing
+from automation.engine import flapping_until, is_mass
+from automation.models import Case, Holiday, Job, JobState, Maintenance
 from automation.peers import SCOPES, WINDOW, groups_of
 from automation.repairs import COMMAND, is_whole, plan_of
 from automation.services import health
 from automation.sources import DARKENING, devices_of, max_age_of
 from automation.states import LIVE, STILL_WANTED, Mode
 from devices.models import Command, Device, PowerLink, Restoration
+from devices.services import transport_of
 from devices.services.bench import firmware_of, is_bench_checked
 from devices.services.commands import being_restored
 from devices.states import IN_FLIGHT, MAY_HAVE_ACTED, CommandState, DeviceState, RestorationState
@@ -52,6 +55,7 @@ class Candidate:
     device: Device
     link: PowerLink | None
     by_person: bool = False
+    changes: tuple[datetime, ...] = ()  # when the job saw the device become bad or good
 
     @property
     def socket(self) -> Device | None:
@@ -64,14 +68,19 @@ Guard = Callable[[Candidate, datetime], Refusal | None]
 
 def candidate_of(case: Case, *, by_person: bool = False) -> Candidate:
     """The candidate of a device case, read fresh."""
-    device = Device.objects.select_related("site", "platform").get(cases=case)
+    seen = JobState.objects.filter(job=case.job_id, device=OuterRef("pk")).values("changes")[:1]
+    rows = Device.objects.select_related("site", "platform").annotate(
+        changes_seen=Subquery(seen, output_field=JSONField())
+    )
+    device = rows.get(cases=case)
     link = (
         PowerLink.objects.filter(device=device, valid_to=None)
         .select_related("socket__model", "socket__platform")
         .first()
     )
     assert case.job is not None  # noqa: S101  callers ask only for cases with a job
-    return Candidate(case=case, job=case.job, device=device, link=link, by_person=by_person)
+    changes = tuple(datetime.fromtimestamp(at, tz=UTC) for at in device.changes_seen or ())
+    return Candidate(case, case.job, device, link, by_person, changes)
 
 
 def kill_switch(candidate: Candidate, now: datetime) -> Refusal | None:
@@ -119,13 +128,65 @@ def own_health(candidate: Candidate, now: datetime) -> Refusal | None:
     return Refusal("own_health", found.reason, lifts_at=found.until) if found else None
 
 
+def air_of(job: Job, device: Device, *, now: datetime) -> Air | None:
+    """Whether the place of the device is on air, by the job's own hours or those of the site; None: not told."""
+    site = device.site
+    week = job.hours or (site.broadcast_hours if site is not None else {})
+    if not week:
+        return None
+    here = Q(site=None) | Q(site=device.site_id) if site is not None else Q(site=None)
+    days = Holiday.objects.filter(here, platform=device.platform_id)
+    near = days.filter(day__range=(now.date() - timedelta(days=3), now.date() + timedelta(days=15)))
+    # the site's own word about a day counts more than the platform's
+    holidays: dict[date, list[str]] = {
+        row.day: row.hours for row in sorted(near, key=lambda row: row.site_id is not None)
+    }
+    zone = ZoneInfo(site.time_zone if site is not None else device.platform.time_zone)
+    return air_at(week, zone=zone, holidays=holidays, now=now)
+
+
+def timing_of(case: Case, job: Job, device: Device, *, now: datetime) -> Timing:
+    """What the clock of the place allows the job to do for this case now."""
+    return timing(
+        job.manners, air_of(job, device, now=now), down_since=case.down_since or case.opened_at, now=now
+    )
+
+
+def mode_now(case: Case, job: Job, device: Device | None, *, now: datetime) -> str:
+    """What the job may do for the case now: on an alert alone, and on air, an automatic job may only suggest."""
+    mode = alert_evidence.mode_of(job, device)
+    if mode != Mode.AUTO or device is None:
+        return mode
+    return Mode.SUGGEST if timing_of(case, job, device, now=now).may == "suggest" else mode
+
+
+def broadcast_hours(candidate: Candidate, now: datetime) -> Refusal | None:
+    """Screens are on air, or it is the middle of the night: the job waits for a better time."""
+    if candidate.by_person:
+        return None
+    found = timing_of(candidate.case, candidate.job, candidate.device, now=now)
+    return Refusal("broadcast_hours", found.reason, lifts_at=found.until) if found.may == "nothing" else None
+
+
+def flapping(candidate: Candidate, now: datetime) -> Refusal | None:
+    """It goes and comes too often for a repair to mean anything."""
+    if candidate.by_person:
+        return None
+    job = candidate.job
+    window = timedelta(seconds=job.flap_window_s)
+    until = flapping_until(candidate.changes, most=job.flap_changes, window=window, now=now)
+    data = {"changes": job.flap_changes, "window_s": job.flap_window_s}
+    return Refusal("flapping", "changes_too_often", data, until) if until is not None else None
+
+
 def scope(candidate: Candidate, now: datetime) -> Refusal | None:
     """The platform, the device and the job must still be meant."""
     if not candidate.device.platform.is_active:
         return Refusal("scope", "platform_inactive")
     if not candidate.device.is_active:
         return Refusal("scope", "device_removed")
-    if not candidate.by_person and not devices_of(candidate.job).filter(pk=candidate.device.pk).exists():
+    job = candidate.job  # one without a number is tried out by a person, who named its devices
+    if job.pk and not candidate.by_person and not devices_of(job).filter(pk=candidate.device.pk).exists():
         return Refusal("scope", "not_in_the_job")
     return None
 
@@ -337,6 +398,9 @@ RADII = (
     Radius("platform", 10, 3, 0.1),
     Radius("everything", 10, 50, 0.0),
 )
+GATEWAY = Radius("gateway", 10, 10, 0.05)  # share: of the players of the platform
+BURST = 3  # actions that one gateway takes at once
+PAUSE_S = (20, 60)  # between those that follow
 
 
 def blast_radius(candidate: Candidate, now: datetime) -> Refusal | None:
@@ -346,6 +410,29 @@ def blast_radius(candidate: Candidate, now: datetime) -> Refusal | None:
     for radius in RADII:
         if refusal := _within(radius, candidate, now):
             return refusal
+    return _through_gateway(candidate, now)
+
+
+def _through_gateway(candidate: Candidate, now: datetime) -> Refusal | None:
+    """What many cases ask for together leaves one by one: a few at once, the others at a distance."""
+    socket = candidate.socket
+    if socket is None:
+        return None
+    times = transport_of(socket).lately(socket, since=now - GATEWAY.window)
+    if len(times) < BURST:
+        return None
+    if len(times) >= GATEWAY.least:
+        players = Device.objects.filter(
+            platform=candidate.device.platform_id, kind=Device.Kind.PLAYER
+        ).count()
+        limit = max(GATEWAY.least, int(players * GATEWAY.share))
+        if len(times) >= limit:
+            data = {"limit": limit, "window_s": GATEWAY.window.total_seconds()}
+            return Refusal("blast_radius", "gateway_limit", data, times[-limit] + GATEWAY.window)
+    least, most = PAUSE_S
+    pause = timedelta(seconds=least + candidate.case.pk.int % (most - least + 1))
+    if now < times[-1] + pause:
+        return Refusal("blast_radius", "gateway_pace", {"at_once": BURST}, times[-1] + pause)
     return None
 
 
@@ -403,12 +490,13 @@ def _actions(candidate: Candidate) -> Any:
 
 
 GUARDS: tuple[Guard, ...] = (
-    scope, kill_switch, maintenance, own_health, evidence, upstream, mass_change, power, lane, cooldown, chronic,
-    blast_radius, budget,
+    scope, kill_switch, maintenance, own_health, evidence, upstream, mass_change, flapping, broadcast_hours, power,
+    lane, cooldown, chronic, blast_radius, budget,
 )  # fmt: skip
 # asked again at the barrier; the others are about planning (the lane is the command's own by now)
 LAST_GUARDS: tuple[Guard, ...] = (
-    scope, kill_switch, maintenance, own_health, upstream, mass_change, power, cooldown, chronic,
+    scope, kill_switch, maintenance, own_health, upstream, mass_change, flapping, broadcast_hours, power, cooldown,
+    chronic,
 )  # fmt: skip
 
 
@@ -424,11 +512,12 @@ def case_still_wants(command: Command, *, now: datetime) -> str | None:
     """COMMAND_GUARDS: a case's command leaves only while its case, its job and its evidence still stand."""
     if command.case_id is None:
         return None
-    case = Case.objects.select_related("job__platform", "parent", "device").filter(pk=command.case_id).first()
+    cases = Case.objects.select_related("job__platform", "parent", "device__site", "device__platform")
+    case = cases.filter(pk=command.case_id).first()
     if case is None or case.state not in STILL_WANTED:
         return "case_closed"
     by_person = command.source != Command.Source.JOB
-    if case.job is None or not (by_person or _job_stands(case, case.job)):
+    if case.job is None or not (by_person or _job_stands(case, case.job, now=now)):
         return "job_changed"
     candidate = candidate_of(case, by_person=by_person)
     if candidate.socket is None or candidate.socket.pk != command.device_id:
@@ -442,7 +531,7 @@ def case_still_wants(command: Command, *, now: datetime) -> str | None:
     return None
 
 
-def _job_stands(case: Case, job: Job) -> bool:
+def _job_stands(case: Case, job: Job, *, now: datetime) -> bool:
     """The job acts by itself, and is the one under which the command was planned."""
-    mode = alert_evidence.mode_of(job, case.device)
+    mode = mode_now(case, job, case.device, now=now)
     return job.is_enabled and mode == Mode.AUTO and job.version == case.job_version

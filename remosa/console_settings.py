@@ -139,6 +139,7 @@ UNFOLD: dict[str, Any] = {
                     item(_("Jobs"), "smart_toy", "automation_job_changelist", "jobs"),
                     item(_("Alerts"), "notification_important", "automation_alert_changelist", "alerts"),
                     item(_("Maintenance"), "engineering", "automation_maintenance_changelist"),
+                    item(_("Holidays"), "event_busy", "automation_holiday_changelist"),
                     item(_("Why not"), "help_center", "automation_guardrefusal_changelist", "refusals"),
                     item(_("Stops"), "stop_circle", "platforms_killswitch_changelist", "switches"),
                 ],

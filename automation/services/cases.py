@@ -11,7 +11,7 @@ from django.db.models import F, QuerySet
 
 from automation import alert_evidence
 from automation.engine import Peers, Reading, is_over
-from automation.guards import Refusal, candidate_of, first_refusal, mass_window
+from automation.guards import Refusal, candidate_of, first_refusal, mass_window, mode_now
 from automation.models import ActionRun, Case, CaseEvent, GuardRefusal, Job
 from automation.peers import groups_of, mass_of
 from automation.repairs import ask, deed_of, plan_of
@@ -81,7 +81,7 @@ def open_case(*, job: Job, device_id: int, reading: Reading, now: datetime) -> C
             after=evidence, at=now,
         )  # fmt: skip
         _join_mass(case, device, job, now=now)
-    elif _outranks(job, case.job):
+    elif job.overlap == Job.Overlap.TAKE_OVER and _outranks(job, case.job):
         _take_over(case, job, now=now)
     return case
 
@@ -104,6 +104,16 @@ def _take_over(case: Case, job: Job, *, now: datetime) -> None:
     untouched = Case.objects.filter(pk=case.pk, state=C.OPEN, attempts=0)
     if untouched.update(job=job, job_version=job.version, mode=job.mode):
         tell(case, "taken_over", now=now, job=job.name)
+
+
+def has_live_case(device_id: int) -> bool:
+    """Whether a case of this device is under way."""
+    return Case.objects.filter(subject=f"device:{device_id}", state__in=LIVE).exists()
+
+
+def has_case_of_another(job: Job, device_id: int) -> bool:
+    """Whether a case of this device is under way that another job opened."""
+    return Case.objects.filter(subject=f"device:{device_id}", state__in=LIVE).exclude(job=job).exists()
 
 
 def live_or_new(*, subject: str, now: datetime, **fields: Any) -> tuple[Case, bool]:
@@ -206,7 +216,7 @@ def advance_case(case_id: uuid.UUID, *, now: datetime) -> bool:
         with transaction.atomic():
             case = (
                 Case.objects.select_for_update(of=("self",))
-                .select_related("job__platform", "device", "platform", "parent")
+                .select_related("job__platform", "device__site", "device__platform", "platform", "parent")
                 .filter(pk=case_id, kind=Case.Kind.DEVICE, state__in=LIVE)
                 .first()
             )
@@ -239,7 +249,7 @@ def _facts(case: Case, *, now: datetime) -> CaseFacts:
     )
     return CaseFacts(
         state=case.state,
-        mode=_mode(case),
+        mode=_mode(case, now=now),
         attempts=case.attempts,
         max_attempts=job.max_attempts if job else 0,
         device_state=seen.state,
@@ -249,19 +259,19 @@ def _facts(case: Case, *, now: datetime) -> CaseFacts:
         command_state=deed.state if deed else None,
         command_sent_at=deed.sent_at if deed else None,
         refused_since=refused,
-        stable=timedelta(seconds=job.stable_s if job else 300),
+        stable=timedelta(seconds=max(job.stable_s, job.keep_firing_s) if job else 300),
         verify=timedelta(seconds=job.verify_s if job else 900),
         patience=patience,
     )
 
 
-def _mode(case: Case) -> str:
+def _mode(case: Case, *, now: datetime) -> str:
     """What may be done for the case just now."""
     if case.parent is not None and case.parent.state in LIVE:
         return "held"
     if case.job is None or not case.job.is_enabled:
         return Mode.SHADOW
-    return alert_evidence.mode_of(case.job, case.device)
+    return mode_now(case, case.job, case.device, now=now)
 
 
 def _take(case: Case, decision: Decision, *, now: datetime) -> bool:
@@ -388,7 +398,7 @@ def start_attempt(case: Case, *, why: str, now: datetime, by: Any = None) -> boo
     ``by`` is the person who approved or asked; the job itself acts without one.
     """
     candidate = candidate_of(case, by_person=by is not None)
-    if by is None and not (_mode(case) == Mode.AUTO and _job_may_act(candidate.job)):
+    if by is None and not (_mode(case, now=now) == Mode.AUTO and _job_may_act(candidate.job)):
         return False
     refusal = first_refusal(candidate, now=now)
     if refusal is not None:
@@ -444,8 +454,8 @@ def _job_may_act(job: Job) -> bool:
 def _refuse(case: Case, refusal: Refusal, *, now: datetime) -> None:
     """Write down why not; who is refused because many fell belongs to their common case."""
     write_refusal(case, refusal, now=now)
-    if refusal.guard == "chronic":  # it lifts tomorrow, or next week: a person hears of it today
-        escalate(case, why="chronic", now=now)
+    if refusal.guard in ("chronic", "flapping"):  # what it needs is a person, who hears of it today
+        escalate(case, why=refusal.guard, now=now)
         return
     waits = case.parent is not None and case.parent.state in LIVE
     if refusal.guard == "mass_change" and not waits and case.device is not None and case.job is not None:
@@ -507,7 +517,7 @@ def repair_now(case: Case, *, by: Any, now: datetime) -> bool:
     with transaction.atomic():
         locked = (
             Case.objects.select_for_update(of=("self",))
-            .select_related("job__platform", "device", "platform", "parent")
+            .select_related("job__platform", "device__site", "device__platform", "platform", "parent")
             .get(pk=case.pk)
         )
         if locked.state not in (C.OPEN, C.VERIFYING, C.ACTING, C.ESCALATED) or locked.job is None:

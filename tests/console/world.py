@@ -14,6 +14,7 @@ from automation.models import (
     Case,
     CaseEvent,
     GuardRefusal,
+    Holiday,
     Job,
     Maintenance,
     RejectedAlert,
@@ -203,6 +204,7 @@ def _around_devices(world: World) -> None:
         starts_at=now,
         ends_at=now + timedelta(hours=2),
     )
+    Holiday.objects.create(platform=platform, site=world.site, day=now.date(), name=f"{mark}-holiday")
 
 
 def _alerts(world: World) -> None:

@@ -108,6 +108,11 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
             "platform": Ref(Platform), "name": "new", "exporter": Ref(Exporter), "site": Ref(Site),
             "devices": Ref(Device, many=True),
         },
+        "restore": {"version": 1},
+        "clone": {"name": "new copy"},
+        "versions": {},
+        "dry_run": {},
+        "templates": {},
     },
     "AlertSourcesView": {
         "create": {"platform": Ref(Platform), "name": "new", "kind": "grafana", "secret": "zqnewsecretofasource"},
@@ -116,6 +121,10 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "MaintenanceView": {
         "create": WORKS, "update": WORKS,
+    },
+    "HolidaysView": {
+        "create": {"platform": Ref(Platform), "site": Ref(Site), "day": "2027-01-01", "name": "new"},
+        "update": {"platform": Ref(Platform), "site": Ref(Site), "day": "2027-01-02", "name": "new"},
     },
     "StopsView": {
         "create": {
