@@ -11,6 +11,7 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from automation.answers import answer
 from automation.models import (
     ActionRun,
     Case,
@@ -22,7 +23,8 @@ from automation.models import (
     JobState,
     Maintenance,
 )
-from automation.services.cases import acknowledge, cancel_case, repair_now
+from automation.services import shares
+from automation.services.cases import acknowledge, add_note, cancel_case, repair_now
 from devices.errors import CommandForbidden
 from platforms.access import may
 from platforms.api import writing
@@ -194,10 +196,15 @@ class CaseDetailSerializer(CaseSerializer):
     events = CaseEventSerializer(many=True, read_only=True)
     runs = ActionRunSerializer(many=True, read_only=True)
     refusals = RefusalSerializer(many=True, read_only=True)
+    answer = serializers.SerializerMethodField()
 
     class Meta(CaseSerializer.Meta):
-        fields = [*CaseSerializer.Meta.fields, "steps", "events", "runs", "refusals"]
+        fields = [*CaseSerializer.Meta.fields, "steps", "events", "runs", "refusals", "answer"]
         read_only_fields = fields
+
+    def get_answer(self, row: Case) -> list[str]:
+        """Why it was switched, or why not, in sentences."""
+        return answer(shares.told_of(row), clock=lambda at: at.isoformat()) if row.device_id else []
 
     def to_representation(self, row: Case) -> dict[str, Any]:
         """Whoever does not see every device reads no names of neighbours."""
@@ -218,6 +225,19 @@ class CaseCancelSerializer(serializers.Serializer):
     """Why it ends without proof."""
 
     reason = PlainCharField(max_length=300)
+
+
+class CaseNoteSerializer(serializers.Serializer):
+    """A word about the case."""
+
+    text = PlainCharField(max_length=1000)
+
+
+class CaseShareSerializer(serializers.Serializer):
+    """The link by which anybody reads the answer, and when it is over."""
+
+    url = serializers.CharField(read_only=True)
+    expires_at = serializers.DateTimeField(read_only=True)
 
 
 class CasesView(Reads, PlatformViewSet):
@@ -287,6 +307,36 @@ class CasesView(Reads, PlatformViewSet):
         asked.is_valid(raise_exception=True)
         if not cancel_case(case, by=request.user, reason=asked.validated_data["reason"], now=utcnow()):
             raise Conflict(_("This case has ended already."))
+        return self._shown(case)
+
+    @extend_schema(request=CaseNoteSerializer, responses={200: CaseDetailSerializer})
+    @action(detail=True, methods=["post"])
+    def notes(self, request: Request, pk: str | None = None) -> Response:
+        """Add a note to the timeline; it cannot be changed afterwards."""
+        case = self.get_object()
+        asked = CaseNoteSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        add_note(case, by=request.user, text=asked.validated_data["text"], now=utcnow())
+        return self._shown(case)
+
+    @extend_schema(request=None, responses={200: CaseShareSerializer})
+    @action(detail=True, methods=["post"])
+    def share(self, request: Request, pk: str | None = None) -> Response:
+        """The link by which anybody reads why the device was switched: the one there is, or a new one for a week."""
+        case = self.get_object()
+        if case.kind != Case.Kind.DEVICE:
+            raise Conflict(_("Only the case of one device can be shared."))
+        found = shares.share(case, by=request.user, now=utcnow())
+        link = {"url": shares.link_of(found), "expires_at": shares.ends_at(found)}
+        return Response(CaseShareSerializer(link).data)
+
+    @extend_schema(request=None, responses={200: CaseDetailSerializer})
+    @action(detail=True, methods=["post"])
+    def unshare(self, request: Request, pk: str | None = None) -> Response:
+        """Take the link back."""
+        case = self.get_object()
+        if not shares.end_share(case, by=request.user, now=utcnow()):
+            raise Conflict(_("There is no link to take back."))
         return self._shown(case)
 
     def _shown(self, case: Case) -> Response:

@@ -2,11 +2,13 @@
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.db.models import BooleanField, QuerySet, Value
 from django.db.models import Case as When
 from django.db.models import When as Condition
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -14,19 +16,22 @@ from django.utils.translation import gettext as _g
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import display
+from unfold.widgets import UnfoldAdminTextareaWidget
 
+from automation.answers import answer
 from automation.guards import candidate_of, first_refusal
 from automation.models import Case, GuardRefusal
 from automation.selectors import being_repaired, board, case_lines, needing_a_person
 from automation.sentences import evidence_lines, refusal_sentence
-from automation.services.cases import acknowledge, cancel_case, repair_now
+from automation.services import shares
+from automation.services.cases import acknowledge, add_note, cancel_case, repair_now
 from automation.states import LIVE, CaseState, Mode
 from devices.admin.send import going_dark
 from devices.errors import DevicesError
 from devices.services import may_send, preview
 from platforms.admin_base import PlatformAdmin, grants_of
 from platforms.console.deeds import Deed, ReasonForm, Refused
-from platforms.console.display import DASH, ago, countdown, link, moment, pill
+from platforms.console.display import DASH, ago, clock_text, countdown, link, moment, pill
 from platforms.roles import Perm
 from remosa.lib.clock import utcnow
 
@@ -61,6 +66,15 @@ def is_live(case: Case) -> bool:
     return case.state in LIVE
 
 
+class CaseNoteForm(forms.Form):
+    """Asks for a word about the case."""
+
+    text = forms.CharField(
+        label=_("Note"), max_length=1000, widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+        help_text=_("Whoever sees the case reads it in its timeline. It cannot be changed afterwards."),
+    )  # fmt: skip
+
+
 @admin.register(Case)
 class CaseAdmin(PlatformAdmin):
     list_display = ("title_now", "state_now", "story", "platform", "opened", "taken_by")
@@ -83,6 +97,20 @@ class CaseAdmin(PlatformAdmin):
             asks_again=True,
             when=lambda row: is_live(row) and row.kind == Case.Kind.DEVICE and row.job_id is not None,
         ),
+        Deed("note", _("Add a note"), Perm.CONTROL, icon="edit_note", form=CaseNoteForm),
+        Deed(
+            "share", _("Share the answer"), Perm.CONTROL, icon="share",
+            question=_(
+                "A link is made by which anybody may read for a week why this device was switched, or why not:"
+                " no names of people and sockets, no numbers, no prices."
+            ),
+            when=lambda row: row.kind == Case.Kind.DEVICE,
+        ),
+        Deed(
+            "unshare", _("Take the link back"), Perm.CONTROL, icon="link_off",
+            question=_("Whoever has the link reads nothing any more."),
+            when=lambda row: shares.live_share(row, now=utcnow()) is not None,
+        ),
         Deed(
             "cancel", _("End the case"), Perm.CONTROL, icon="cancel", form=ReasonForm, danger=True, when=is_live,
             question=_("REMOSA stops looking after this incident. What is queued for it does not leave any more."),
@@ -100,7 +128,9 @@ class CaseAdmin(PlatformAdmin):
         line = case_lines([full], now=utcnow(), names=self.sees_names(request))[0]
         children = row.children.visible_to(request.user).select_related("device").order_by("title")
         return {
-            "line": line, "children": children, "evidence": evidence_lines(row.evidence),
+            "line": line, "children": children,
+            "answer": answer(shares.told_of(row), clock=clock_text) if row.device_id else [],
+            "evidence": evidence_lines(row.evidence),
             "mode": Mode(row.mode).label if row.mode else "",
             "several": self.sees_several(request),
             "may_see_job": grants_of(request).holds(Perm.SEE_ALL, row.platform_id),
@@ -123,6 +153,29 @@ class CaseAdmin(PlatformAdmin):
         why = refusal_sentence(refusal.guard, refusal.reason, refusal.data, names=names) if refusal else ""
         messages.error(request, _g("Not done. %(why)s") % {"why": why})
         return HttpResponseRedirect(self.page_of(row))
+
+    def note(self, request: HttpRequest, row: Case, answers: dict[str, Any]) -> str:
+        """Deed: a word for the others."""
+        add_note(row, by=request.user, text=answers["text"], now=utcnow())
+        return _g("The note stands in the timeline.")
+
+    def share(self, request: HttpRequest, row: Case, answers: dict[str, Any]) -> HttpResponse:
+        """Deed: the link, to be passed on. The same one as long as it lives."""
+        found = shares.share(row, by=request.user, now=utcnow())
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _g("Share the answer"), "opts": self.opts, "back": self.page_of(row),
+            "secret": shares.link_of(found),
+            "advice": _g("Whoever has this link reads the answer. It is over on %(at)s.")
+            % {"at": clock_text(shares.ends_at(found))},
+        }  # fmt: skip
+        return TemplateResponse(request, "console/once.html", context, headers={"Cache-Control": "no-store"})
+
+    def unshare(self, request: HttpRequest, row: Case, answers: dict[str, Any]) -> str:
+        """Deed: the link leads nowhere from now on."""
+        if not shares.end_share(row, by=request.user, now=utcnow()):
+            raise Refused(_g("The link was over already."))
+        return _g("The link is over.")
 
     def cancel(self, request: HttpRequest, row: Case, answers: dict[str, Any]) -> str:
         """Deed: end it without proof."""

@@ -485,6 +485,16 @@ def acknowledge(case: Case, *, by: Any, now: datetime) -> bool:
     return True
 
 
+def add_note(case: Case, *, by: Any, text: str, now: datetime) -> None:
+    """A person's word for whoever reads the case, also after its end."""
+    with transaction.atomic():
+        tell(case, "note", now=now, by=str(by), text=text)
+        audit.record(
+            actor=audit.person(by), verb="case.noted", target=case, platform=case.platform, cause_id=case.cause_id,
+            after={"text": text}, at=now,
+        )  # fmt: skip
+
+
 def repair_now(case: Case, *, by: Any, now: datetime) -> bool:
     """A person asks for the next attempt now; the guards that protect devices still object, with a row."""
     with transaction.atomic():

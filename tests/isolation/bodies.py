@@ -123,7 +123,10 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
         },
         "release": {},
     },
-    "CasesView": {"acknowledge": {}, "repair": {}, "cancel": {"reason": "x"}},
+    "CasesView": {
+        "acknowledge": {}, "repair": {}, "cancel": {"reason": "x"}, "notes": {"text": "new"}, "share": {},
+        "unshare": {},
+    },
     "AuditView": {"export": {}},
     "TokensView": {
         "create": {"name": "new", "platform": Ref(Platform), "scopes": ["edge"]},
