@@ -24,7 +24,7 @@ from automation.models import (
     Maintenance,
 )
 from automation.services import shares
-from automation.services.cases import acknowledge, add_note, cancel_case, repair_now
+from automation.services.cases import NOTE_LENGTH, acknowledge, add_note, cancel_case, repair_now
 from devices.errors import CommandForbidden
 from platforms.access import may
 from platforms.api import writing
@@ -228,9 +228,9 @@ class CaseCancelSerializer(serializers.Serializer):
 
 
 class CaseNoteSerializer(serializers.Serializer):
-    """A word about the case."""
+    """What was seen or done."""
 
-    text = PlainCharField(max_length=1000)
+    text = PlainCharField(max_length=NOTE_LENGTH)
 
 
 class CaseShareSerializer(serializers.Serializer):
@@ -298,6 +298,16 @@ class CasesView(Reads, PlatformViewSet):
             raise Conflict(_("No repair was started (%(reason)s).") % {"reason": reason})
         return self._shown(case)
 
+    @extend_schema(request=CaseNoteSerializer, responses={200: CaseDetailSerializer})
+    @action(detail=True, methods=["post"])
+    def note(self, request: Request, pk: str | None = None) -> Response:
+        """Write into the timeline, after the case's end too."""
+        case = self.get_object()
+        asked = CaseNoteSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        add_note(case, text=asked.validated_data["text"], by=request.user, now=utcnow())
+        return self._shown(case)
+
     @extend_schema(request=CaseCancelSerializer, responses={200: CaseDetailSerializer})
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: str | None = None) -> Response:
@@ -307,16 +317,6 @@ class CasesView(Reads, PlatformViewSet):
         asked.is_valid(raise_exception=True)
         if not cancel_case(case, by=request.user, reason=asked.validated_data["reason"], now=utcnow()):
             raise Conflict(_("This case has ended already."))
-        return self._shown(case)
-
-    @extend_schema(request=CaseNoteSerializer, responses={200: CaseDetailSerializer})
-    @action(detail=True, methods=["post"])
-    def notes(self, request: Request, pk: str | None = None) -> Response:
-        """Add a note to the timeline; it cannot be changed afterwards."""
-        case = self.get_object()
-        asked = CaseNoteSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        add_note(case, by=request.user, text=asked.validated_data["text"], now=utcnow())
         return self._shown(case)
 
     @extend_schema(request=None, responses={200: CaseShareSerializer})

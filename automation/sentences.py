@@ -332,7 +332,7 @@ def event_sentence(kind: str, data: Data, *, names: bool = True) -> str:
             data, _("Soft step dropped, not wanted any more: %(action)s (%(why)s).")
         ),
         "acknowledged": lambda: _("Taken by a person."),
-        "note": lambda: str(data.get("text", "")),
+        "note": lambda: _("Note: %(text)s") % {"text": data.get("text", "")},
         "shared": lambda: _("Shared by a link that anybody may read."),
         "share_ended": lambda: _("The shared link was taken back."),
         "taken_over": lambda: _("Taken over by the job “%(job)s”.") % {"job": data.get("job", "")},

@@ -24,7 +24,7 @@ from automation.models import Case, GuardRefusal
 from automation.selectors import being_repaired, board, case_lines, needing_a_person
 from automation.sentences import evidence_lines, refusal_sentence
 from automation.services import shares
-from automation.services.cases import acknowledge, add_note, cancel_case, repair_now
+from automation.services.cases import NOTE_LENGTH, acknowledge, add_note, cancel_case, repair_now
 from automation.states import LIVE, CaseState, Mode
 from devices.admin.send import going_dark
 from devices.errors import DevicesError
@@ -36,6 +36,14 @@ from platforms.roles import Perm
 from remosa.lib.clock import utcnow
 
 C = CaseState
+
+
+class CaseNoteForm(forms.Form):
+    """What was seen or done."""
+
+    text = forms.CharField(
+        label=_("Note"), max_length=NOTE_LENGTH, widget=UnfoldAdminTextareaWidget(attrs={"rows": 4})
+    )
 
 
 class BoardFilter(DropdownFilter):
@@ -66,15 +74,6 @@ def is_live(case: Case) -> bool:
     return case.state in LIVE
 
 
-class CaseNoteForm(forms.Form):
-    """Asks for a word about the case."""
-
-    text = forms.CharField(
-        label=_("Note"), max_length=1000, widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
-        help_text=_("Whoever sees the case reads it in its timeline. It cannot be changed afterwards."),
-    )  # fmt: skip
-
-
 @admin.register(Case)
 class CaseAdmin(PlatformAdmin):
     list_display = ("title_now", "state_now", "story", "platform", "opened", "taken_by")
@@ -97,7 +96,6 @@ class CaseAdmin(PlatformAdmin):
             asks_again=True,
             when=lambda row: is_live(row) and row.kind == Case.Kind.DEVICE and row.job_id is not None,
         ),
-        Deed("note", _("Add a note"), Perm.CONTROL, icon="edit_note", form=CaseNoteForm),
         Deed(
             "share", _("Share the answer"), Perm.CONTROL, icon="share",
             question=_(
@@ -110,6 +108,10 @@ class CaseAdmin(PlatformAdmin):
             "unshare", _("Take the link back"), Perm.CONTROL, icon="link_off",
             question=_("Whoever has the link reads nothing any more."),
             when=lambda row: shares.live_share(row, now=utcnow()) is not None,
+        ),
+        Deed(
+            "note", _("Note"), Perm.CONTROL, icon="edit_note", form=CaseNoteForm,
+            question=_("It stands in the timeline for everybody who sees this case, with your name."),
         ),
         Deed(
             "cancel", _("End the case"), Perm.CONTROL, icon="cancel", form=ReasonForm, danger=True, when=is_live,
@@ -155,9 +157,9 @@ class CaseAdmin(PlatformAdmin):
         return HttpResponseRedirect(self.page_of(row))
 
     def note(self, request: HttpRequest, row: Case, answers: dict[str, Any]) -> str:
-        """Deed: a word for the others."""
-        add_note(row, by=request.user, text=answers["text"], now=utcnow())
-        return _g("The note stands in the timeline.")
+        """Deed: a word for whoever looks at this case next."""
+        add_note(row, text=answers["text"], by=request.user, now=utcnow())
+        return _g("The note is kept.")
 
     def share(self, request: HttpRequest, row: Case, answers: dict[str, Any]) -> HttpResponse:
         """Deed: the link, to be passed on. The same one as long as it lives."""

@@ -31,6 +31,7 @@ SUGGESTION = timedelta(
     minutes=30
 )  # how long a proposal waits for an answer before the duty desk has the case
 CALM = timedelta(minutes=5)  # most of a group must be back this long before the rest count as single failures
+NOTE_LENGTH = 2000  # characters
 STILL = timedelta(minutes=5)  # a refusal repeated within this time still stands
 
 
@@ -485,13 +486,13 @@ def acknowledge(case: Case, *, by: Any, now: datetime) -> bool:
     return True
 
 
-def add_note(case: Case, *, by: Any, text: str, now: datetime) -> None:
-    """A person's word for whoever reads the case, also after its end."""
+def add_note(case: Case, *, text: str, by: Any, now: datetime) -> None:
+    """A person writes something into the case's timeline, after its end too. It moves nothing."""
     with transaction.atomic():
         tell(case, "note", now=now, by=str(by), text=text)
         audit.record(
-            actor=audit.person(by), verb="case.noted", target=case, platform=case.platform, cause_id=case.cause_id,
-            after={"text": text}, at=now,
+            actor=audit.person(by), verb="case.noted", target=case, platform=case.platform, after={"text": text},
+            cause_id=case.cause_id, at=now,
         )  # fmt: skip
 
 

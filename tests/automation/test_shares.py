@@ -170,13 +170,13 @@ def test_api_notes_shares_and_takes_back(case: Case, alice: User, bob: User) -> 
 
     address = f"/api/v1/cases/{case.pk}"
 
-    noted = api(alice, "notes", text="Called the guard.")
+    noted = api(alice, "note", text="Called the guard.")
     link = api(alice, "share").json()
     opened = Client().get("/" + link["url"].split("/", 3)[3])
     ended = api(alice, "unshare")
     gone = Client().get("/" + link["url"].split("/", 3)[3])
     nothing = api(alice, "unshare")
-    by_viewer = [api(bob, deed, text="x").status_code for deed in ("notes", "share")]
+    by_viewer = [api(bob, deed, text="x").status_code for deed in ("note", "share")]
 
     assert noted.json()["events"][-1]["data"] == {"text": "Called the guard."}
     assert "no connection to its CMS" in noted.json()["answer"][0]

@@ -45,7 +45,7 @@ def test_an_operator_notes_and_shares_the_answer_by_phone(
     page.goto(f"{live_server.url}/admin/automation/case/{case.pk}/note/")
     page.fill("#id_text", "Звонил на площадку: кабель цел.")
     keep(page, "note-phone")
-    page.click("form button[type=submit]:has-text('Добавить заметку')")
+    page.click("form button[type=submit]:has-text('Заметка')")
     page.wait_for_selector("text=Звонил на площадку")
     assert not is_too_wide(page)
     keep(page, "page-phone")

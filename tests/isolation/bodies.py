@@ -124,8 +124,7 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
         "release": {},
     },
     "CasesView": {
-        "acknowledge": {}, "repair": {}, "cancel": {"reason": "x"}, "notes": {"text": "new"}, "share": {},
-        "unshare": {},
+        "acknowledge": {}, "repair": {}, "note": {"text": "x"}, "share": {}, "unshare": {}, "cancel": {"reason": "x"},
     },
     "AuditView": {"export": {}},
     "TokensView": {
