@@ -11,6 +11,7 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from automation.answers import answer
 from automation.dry_run import dry_run
 from automation.job_templates import TEMPLATES
 from automation.models import (
@@ -26,7 +27,7 @@ from automation.models import (
     JobVersion,
     Maintenance,
 )
-from automation.services import jobs
+from automation.services import jobs, shares
 from automation.services.cases import NOTE_LENGTH, acknowledge, add_note, cancel_case, repair_now
 from devices.errors import CommandForbidden
 from platforms.access import may
@@ -360,10 +361,15 @@ class CaseDetailSerializer(CaseSerializer):
     events = CaseEventSerializer(many=True, read_only=True)
     runs = ActionRunSerializer(many=True, read_only=True)
     refusals = RefusalSerializer(many=True, read_only=True)
+    answer = serializers.SerializerMethodField()
 
     class Meta(CaseSerializer.Meta):
-        fields = [*CaseSerializer.Meta.fields, "steps", "events", "runs", "refusals"]
+        fields = [*CaseSerializer.Meta.fields, "steps", "events", "runs", "refusals", "answer"]
         read_only_fields = fields
+
+    def get_answer(self, row: Case) -> list[str]:
+        """Why it was switched, or why not, in sentences."""
+        return answer(shares.told_of(row), clock=lambda at: at.isoformat()) if row.device_id else []
 
     def to_representation(self, row: Case) -> dict[str, Any]:
         """Whoever does not see every device reads no names of neighbours."""
@@ -390,6 +396,13 @@ class CaseNoteSerializer(serializers.Serializer):
     """What was seen or done."""
 
     text = PlainCharField(max_length=NOTE_LENGTH)
+
+
+class CaseShareSerializer(serializers.Serializer):
+    """The link by which anybody reads the answer, and when it is over."""
+
+    url = serializers.CharField(read_only=True)
+    expires_at = serializers.DateTimeField(read_only=True)
 
 
 class CasesView(Reads, PlatformViewSet):
@@ -469,6 +482,26 @@ class CasesView(Reads, PlatformViewSet):
         asked.is_valid(raise_exception=True)
         if not cancel_case(case, by=request.user, reason=asked.validated_data["reason"], now=utcnow()):
             raise Conflict(_("This case has ended already."))
+        return self._shown(case)
+
+    @extend_schema(request=None, responses={200: CaseShareSerializer})
+    @action(detail=True, methods=["post"])
+    def share(self, request: Request, pk: str | None = None) -> Response:
+        """The link by which anybody reads why the device was switched: the one there is, or a new one for a week."""
+        case = self.get_object()
+        if case.kind != Case.Kind.DEVICE:
+            raise Conflict(_("Only the case of one device can be shared."))
+        found = shares.share(case, by=request.user, now=utcnow())
+        link = {"url": shares.link_of(found), "expires_at": shares.ends_at(found)}
+        return Response(CaseShareSerializer(link).data)
+
+    @extend_schema(request=None, responses={200: CaseDetailSerializer})
+    @action(detail=True, methods=["post"])
+    def unshare(self, request: Request, pk: str | None = None) -> Response:
+        """Take the link back."""
+        case = self.get_object()
+        if not shares.end_share(case, by=request.user, now=utcnow()):
+            raise Conflict(_("There is no link to take back."))
         return self._shown(case)
 
     def _shown(self, case: Case) -> Response:

@@ -358,6 +358,8 @@ def event_sentence(kind: str, data: Data, *, names: bool = True) -> str:
         ),
         "acknowledged": lambda: _("Taken by a person."),
         "note": lambda: _("Note: %(text)s") % {"text": data.get("text", "")},
+        "shared": lambda: _("Shared by a link that anybody may read."),
+        "share_ended": lambda: _("The shared link was taken back."),
         "taken_over": lambda: _("Taken over by the job “%(job)s”.") % {"job": data.get("job", "")},
         "dropped": lambda: (
             _("Closed without proof. %(why)s") % {"why": why_sentence(str(data.get("why", "")))}

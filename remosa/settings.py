@@ -248,6 +248,7 @@ RATES = {
     "password": "10/h",  # links to a new password that one address may ask for
     "read": "1200/min", "write": "300/min", "command": "120/min",  # people and their programs
     "edge": "120/min", "scrape": "600/min",  # machines, by token
+    "shared": "60/min",  # pages behind a shared link, by address
     "intake": "6000/min", "callback": "3000/min",  # alerts by source, reports by gateway: 503, so that they come again
     **env.dict("RATES", default={}),
 }  # fmt: skip

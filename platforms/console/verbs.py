@@ -20,6 +20,8 @@ VERBS = {
     "case.escalated": _("case handed to a person"),
     "case.mass_opened": _("mass case opened"),
     "case.opened": _("case opened"),
+    "case.share_ended": _("shared link of a case taken back"),
+    "case.shared": _("answer of a case shared"),
     "case.verified": _("case closed: recovered"),
     "command.cancelled": _("command cancelled"),
     "command.closed": _("command closed by a person"),

@@ -29,6 +29,7 @@ EVENT_TONES = {
     "opened": "amber", "escalated": "red", "verified": "green", "back": "green", "acted": "blue",
     "suggested": "blue", "refused": "amber", "fell_again": "amber", "mass_opened": "amber",
     "joined_mass": "amber", "upstream_doubted": "amber", "cancelled": "grey", "acknowledged": "blue",
+    "note": "blue",
 }  # fmt: skip
 SHOWN = 200
 TOLD_OF_DEVICE = 20

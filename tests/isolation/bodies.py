@@ -132,7 +132,9 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
         },
         "release": {},
     },
-    "CasesView": {"acknowledge": {}, "repair": {}, "note": {"text": "x"}, "cancel": {"reason": "x"}},
+    "CasesView": {
+        "acknowledge": {}, "repair": {}, "note": {"text": "x"}, "share": {}, "unshare": {}, "cancel": {"reason": "x"},
+    },
     "AuditView": {"export": {}},
     "TokensView": {
         "create": {"name": "new", "platform": Ref(Platform), "scopes": ["edge"]},

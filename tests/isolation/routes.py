@@ -66,6 +66,7 @@ OTHERS = {
     "api/v1/auth/token/": "public: takes a password",
     "api/v1/auth/token/refresh/": "public: takes a refresh token",
     "api/v1/auth/token/revoke/": "public: takes a refresh token",
+    "shared/cases/<key>/": "public: whoever has the signed link, which no number leads to",
     "exporters/<exporter_id>/metrics": "scrape token",
     "platforms/<platform_id>/metrics": "scrape token",
     "platforms/<platform_id>/sd": "scrape token",
