@@ -304,6 +304,7 @@ class JobAdmin(PlatformAdmin):
         ),
         Deed(
             "restore", _("Versions"), Perm.MANAGE_DEVICES, icon="restore", template="console/job_versions.html",
+            button=_("Restore"),
             question=_("The old rule becomes a new version. Name, mode, and whether the job is on stay as they are."),
             when=lambda row: row.versions.exists(),
         ),

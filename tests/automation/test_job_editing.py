@@ -262,6 +262,8 @@ def test_a_form_is_tried_on_present_values_and_nothing_is_stored(
         assert (tried.matching, tried.breach) == (2, 1)
         assert tried.lines[0].would == "write"
         assert "Nothing was stored and nothing was sent." in answer.content.decode()
+    assert "10 min" in page.context["sentence"]  # the head goes on telling the rule in force
+    assert "2 min" in page.context["tried_sentence"]
     world.job.refresh_from_db()
     assert (world.job.hold_s, world.job.version) == (600, 1)
     assert Job.objects.count() == 1
