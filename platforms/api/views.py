@@ -427,10 +427,12 @@ class AuditView(Reads, PlatformViewSet):
 
 
 class LedgerSerializer(PlatformSerializer):
-    """One SMS that was paid for. What the gateway takes is for the operator's eyes."""
+    """One SMS that was paid for. What the gateway takes is for the operator's eyes: null for all others."""
 
     price = serializers.DecimalField(max_digits=14, decimal_places=4, read_only=True)
-    cost = serializers.DecimalField(max_digits=14, decimal_places=4, read_only=True)
+    unit_cost = serializers.DecimalField(max_digits=10, decimal_places=4, read_only=True, allow_null=True)
+    cost = serializers.DecimalField(max_digits=14, decimal_places=4, read_only=True, allow_null=True)
+    cost_currency = serializers.CharField(read_only=True, allow_null=True)
 
     class Meta:
         model = LedgerEntry
@@ -443,8 +445,7 @@ class LedgerSerializer(PlatformSerializer):
     def to_representation(self, row: LedgerEntry) -> dict[str, Any]:
         shown = super().to_representation(row)
         if not is_superadmin(self.context.get("request")):
-            for name in ("unit_cost", "cost", "cost_currency"):
-                shown.pop(name)
+            shown |= dict.fromkeys(("unit_cost", "cost", "cost_currency"))
         return shown
 
 
