@@ -206,7 +206,8 @@ def test_a_person_never_becomes_more_by_their_own_page(worlds: tuple[World, Worl
     web, me = Looking(), caller(south, _north, "manager")
     web.watched = person
     form = {column.name: "1" for column in User._meta.concrete_fields} | {
-        "language": "en", "time_zone": "Europe/Moscow", "email": "x@example.org", "phone": "%2B79007654321", "first_name": "zqmass",
+        "language": "en", "time_zone": "Europe/Moscow", "email": "x@example.org", "phone": "%2B79007654321",
+        "first_name": "zqmass",
     }  # fmt: skip
     before = _columns(User.objects.get(pk=person.pk))
 
