@@ -18,9 +18,8 @@ from remosa.lib.clock import utcnow
 from remosa.lib.redact import redact
 from sms.models import InboundSms
 from sms.services.inbox import assign, assignable, teach
-from sms.states import InboundState
+from sms.states import WAITS_FOR_A_PERSON
 
-OPEN = (InboundState.UNMATCHED, InboundState.AMBIGUOUS)
 MAX_GROUPS = 8
 FACT = re.compile(r"\s*([a-z][a-z0-9_]{0,39})\s*=\s*(?:\{(\w{1,30})\}|(\S.{0,99}?))\s*")
 
@@ -111,7 +110,7 @@ class InboxDeeds:
         Deed(
             "assign", _("Assign to a command"), Perm.CONTROL, icon="link", form=AssignForm,
             question=_("Say which command this SMS answers. It is read as the answer to it."),
-            when=lambda row: row.state in OPEN and row.device_id is not None,
+            when=lambda row: row.state in WAITS_FOR_A_PERSON and row.device_id is not None,
         ),
         Deed(
             "teach", _("Make a rule"), Perm.MANAGE_PLATFORM, icon="school", form=TeachForm,

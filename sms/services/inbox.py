@@ -14,7 +14,7 @@ from devices.services.rules import make_rule
 from platforms import audit
 from sms.errors import SmsInvalid
 from sms.models import InboundSms
-from sms.states import INBOUND, InboundState
+from sms.states import INBOUND, WAITS_FOR_A_PERSON, InboundState
 
 LATELY = 20  # commands that an SMS may be said to answer
 
@@ -61,10 +61,13 @@ def teach(row: InboundSms, *, rule: Mapping[str, Any], by: Any, now: datetime) -
         made = make_rule(
             platform=device.platform, model=device.model, rule=rule, text=row.body, by=by, now=now
         )
-        if row.state in (InboundState.UNMATCHED, InboundState.AMBIGUOUS):
+        if row.state in WAITS_FOR_A_PERSON:
             outcome = record_reply(device, text=row.body, at=row.received_at)
+            kind = outcome.verdict.kind if outcome.verdict is not None else ""
             if outcome.match == "matched":
                 INBOUND.move(row, InboundState.MATCHED, now=now, reason="taught", command=outcome.command)
-            elif outcome.verdict is not None and outcome.verdict.kind != "unrecognised":
-                InboundSms.objects.filter(pk=row.pk).update(reason=outcome.verdict.kind)
+            elif outcome.match == "understood":
+                INBOUND.move(row, InboundState.UNDERSTOOD, now=now, why="taught", reason=kind)
+            elif kind != "unrecognised":
+                InboundSms.objects.filter(pk=row.pk).update(reason=kind)
     return made

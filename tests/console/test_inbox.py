@@ -105,7 +105,7 @@ def test_an_unreadable_answer_teaches_a_rule_and_the_next_one_is_understood(
     row.refresh_from_db()
     assert (command.state, command.reply_verdict, again.state) == ("replied", "confirmed", "matched")
     assert socket.facts["temperature_c"] == 21
-    assert row.reason == "info", "read again by the new rule"
+    assert (row.state, row.reason) == ("understood", "info"), "read again by the new rule"
     assert AuditEvent.objects.filter(verb="reply_rule.made", target_id=str(made.pk)).exists()
 
 
@@ -178,5 +178,18 @@ def test_assign_and_teach_on_the_page_of_the_sms(
     assert (bad.status_code, good.status_code) == (400, 302), good.content.decode()
     assert state_of(command) == "replied"
     assert OwnReplyRule.objects.get().rule["facts"] == {"temperature_c": {"group": "n3", "type": "number"}}
+    odd.refresh_from_db()
+    assert odd.state == "understood"
     socket.refresh_from_db()
     assert socket.facts["temperature_c"] == 21
+
+
+def test_the_list_of_what_waits_for_a_person_holds_no_notice_that_was_read(
+    socket: Device, alice: User, browser_of: Pages
+) -> None:
+    read, odd = came(socket, "MAINS LOST"), came(socket, REAL, minutes=2)
+
+    page = browser_of(alice).get(reverse("admin:sms_inboundsms_changelist"), {"trouble": "waits"})
+
+    assert (read.state, odd.state) == ("understood", "unmatched")
+    assert list(page.context["cl"].queryset) == [odd]
