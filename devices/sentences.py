@@ -32,6 +32,13 @@ def event_sentence(kind: str, data: Mapping[str, Any]) -> str:
         "not_on_again": lambda: _(
             "REMOSA cannot get %(output)s on again. It goes on trying: look at the socket."
         ) % output,
+        "removed_dark": lambda: _(
+            "The socket was taken out of service while %(output)s was off. Nobody switches it on any more: look "
+            "whether the players there have power."
+        ) % output,
+        "device_removed": lambda: _("The socket was taken out of service."),
+        "device_moved": lambda: _("The socket belongs to another platform now."),
+        "platform_inactive": lambda: _("The platform is not active."),
         "on_again": lambda: _("It is certain that %(output)s is on again.") % output,
         "silent": lambda: silence(data),
         "sim_payment": lambda: _("The SIM of the socket is paid until %(until)s.") % {"until": _day(data.get("until"))},

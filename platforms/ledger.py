@@ -41,6 +41,7 @@ def charge(
     reserved_at: datetime | None = None,
     purpose: str = "",
     is_certain: bool = True,
+    is_beyond_limit: bool = False,
 ) -> None:
     """Write one SMS down, in the caller's transaction; repeating it is harmless.
 
@@ -55,6 +56,7 @@ def charge(
         gateway_name=tariff.gateway_name[:100], units=units, unit_cost=tariff.unit_cost,
         cost_currency=tariff.currency, unit_price=tariff.unit_cost if price is None else price,
         price_currency=tariff.currency if price is None else platform.currency, is_certain=is_certain,
+        is_beyond_limit=is_beyond_limit,
     )  # fmt: skip
     try:
         with transaction.atomic():
@@ -222,10 +224,21 @@ def _sums(found: Statement, *, with_cost: bool) -> Sheet:
 
 
 def _details(found: Statement, *, with_cost: bool) -> Sheet:
-    names = ["at", "gateway", "direction", "purpose", "sms", "parts", "price", "currency", "certain"]
+    names = [
+        "at",
+        "gateway",
+        "direction",
+        "purpose",
+        "sms",
+        "parts",
+        "price",
+        "currency",
+        "certain",
+        "beyond_limit",
+    ]
     titles = [
         _("time"), _("gateway"), _("direction"), _("purpose"), _("SMS"), _("parts"), _("price"), _("currency"),
-        _("certain"),
+        _("certain"), _("beyond the limit"),
     ]  # fmt: skip
     if with_cost:
         names += ["cost", "cost_currency"]
@@ -241,6 +254,7 @@ def _details(found: Statement, *, with_cost: bool) -> Sheet:
                 entry.at.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S %z"), entry.gateway_name,
                 Direction(entry.direction).label, entry.purpose, str(entry.subject_id), entry.units, entry.price,
                 entry.price_currency, _("yes") if entry.is_certain else _("no"),
+                _("yes") if entry.is_beyond_limit else _("no"),
             ]  # fmt: skip
             yield row + ([entry.cost, entry.cost_currency] if with_cost else [])
 

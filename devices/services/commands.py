@@ -309,10 +309,12 @@ def refusal_at_barrier(command_id: uuid.UUID, *, now: datetime) -> str | None:
     ).get(pk=command_id)
     if command.state != S.QUEUED:
         return f"command_{command.state}"
-    if not command.platform.is_active:
+    if not command.platform.is_active and not command.is_owed:
         return "platform_inactive"
     if not command.device.is_active:
         return "device_removed"  # its number may be somebody else's by now
+    if command.device.platform_id != command.platform_id:
+        return "device_moved"
     if command.actor is not None and not may_send(command.actor, command.device, command.template):
         return "actor_lost_right"
     for path in settings.COMMAND_GUARDS:

@@ -158,6 +158,8 @@ def due_stories(*, now: datetime, limit: int) -> list[uuid.UUID]:
 def _decide(row: Restoration, *, now: datetime) -> Step:
     if not row.device.is_active:
         return Step(Act.CANCEL, why="device_removed")
+    if row.device.platform_id != row.platform_id:
+        return Step(Act.CANCEL, why="device_moved")
     if not row.platform.is_active and row.state == R.ARMING:
         return Step(Act.CANCEL, why="platform_inactive")
     return next_step(_situation(row), pace=pace(), now=now)
@@ -348,9 +350,18 @@ def cancel(row: Restoration, *, why: str, now: datetime, by: Any = None) -> bool
     with transaction.atomic():
         if not RESTORATION.move(row, R.CANCELLED, now=now, outcome=why[:100], next_at=None):
             return False
-        record_event(row.device, "left_off" if by is not None else why, at=now, line=row.line)
+        if row.device.platform_id == row.platform_id:  # another client's socket has no such story
+            record_event(
+                row.device, "left_off" if by is not None else _end_of(row, why), at=now, line=row.line
+            )
         audit.record(
             actor=audit.person(by) if by is not None else audit.SYSTEM, verb="restoration.cancelled", target=row,
             platform=row.platform, cause_id=row.cause_id, reason=why, at=now,
         )  # fmt: skip
     return True
+
+
+def _end_of(row: Restoration, why: str) -> str:
+    """The word for a story that ends without anybody's wish: a socket that goes while it is dark needs a person."""
+    is_dark = row.way != Way.WATCH and row.commands.filter(power="off").exclude(sent_at=None).exists()
+    return "removed_dark" if why == "device_removed" and is_dark else why
