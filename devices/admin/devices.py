@@ -30,18 +30,20 @@ from devices.admin.send import SendPages
 from devices.display import state_pill
 from devices.models import Device, DeviceShare, PowerLink
 from devices.services import (
+    NotRechecked,
     change_share,
     create_device,
     end_share,
     link_power,
     remove_device,
+    return_to_automation,
     share_device,
     unlink_power,
 )
 from devices.services.sims import BEFORE_THE_END
 from platforms import switches
 from platforms.admin_base import PlatformAdmin, PlatformInline, grants_of
-from platforms.console.deeds import Deed, ReasonForm
+from platforms.console.deeds import Deed, ReasonForm, Refused
 from platforms.console.display import DASH, ago, link, pill
 from platforms.console.fields import LabelsField
 from platforms.models import KillSwitch
@@ -336,10 +338,10 @@ class DeviceAdmin(
 
     def resume_automation(self, request: HttpRequest, row: Device, answers: dict[str, Any]) -> str:
         """Deed: end every stop of this device."""
-        self.require_recheck(request, row, answers)
-        while switch := device_stop(row):
-            if not switches.release(switch, by=request.user, now=utcnow()):
-                break
+        try:
+            return_to_automation(row, seen=bool(answers.get("seen")), by=request.user, now=utcnow())
+        except NotRechecked as exc:
+            raise Refused(str(exc)) from exc
         return _g("Automation may act for this device again.")
 
 
