@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from devices.models import Command, Device, OwnReplyRule
+from devices.replies import ReplyRule, read_reply
 from devices.services import assign_reply, record_reply
 from devices.services.rules import make_rule
 from platforms import audit
@@ -45,6 +46,37 @@ def assign(row: InboundSms, *, command: Command, by: Any, now: datetime) -> bool
             cause_id=command.cause_id, after={"command": str(command.pk)}, at=now,
         )  # fmt: skip
     return True
+
+
+def assign_device(row: InboundSms, *, device: Device, by: Any, now: datetime) -> bool:
+    """A person says that ``device`` sent ``row``: it is read as its text; False when it is settled already.
+
+    SmsInvalid for a device of another platform.
+    """
+    if device.platform_id != row.platform_id:
+        sentence = _("Choose a socket of the platform that this SMS came to.")
+        raise SmsInvalid(sentence, fields={"device": sentence})
+    with transaction.atomic():
+        mine = InboundSms.objects.filter(pk=row.pk, device=None, state__in=WAITS_FOR_A_PERSON)
+        if not mine.update(device=device):
+            return False
+        row.refresh_from_db()
+        outcome = record_reply(device, text=row.body, at=row.received_at)
+        kind = outcome.verdict.kind if outcome.verdict is not None else ""
+        if outcome.match == row.state:
+            InboundSms.objects.filter(pk=row.pk).update(reason=kind)
+        else:
+            INBOUND.move(row, InboundState(outcome.match), now=now, reason=kind, command=outcome.command)
+        audit.record(
+            actor=audit.person(by), verb="sms.assigned", target=row, platform=row.platform,
+            after={"device": str(device), "match": outcome.match}, at=now,
+        )  # fmt: skip
+    return True
+
+
+def facts_in(row: InboundSms, made: OwnReplyRule) -> dict[str, Any]:
+    """What the rule ``made`` reads from ``row``."""
+    return dict(read_reply(row.body, [ReplyRule.from_dict(made.rule)], awaiting=None).facts)
 
 
 def teach(row: InboundSms, *, rule: Mapping[str, Any], by: Any, now: datetime) -> OwnReplyRule:
