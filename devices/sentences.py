@@ -50,6 +50,20 @@ def event_sentence(kind: str, data: Mapping[str, Any]) -> str:
     return sentences[kind]() if kind in sentences else f"{kind.replace('_', ' ')}"
 
 
+def dark_sentence(*, way: str, state: str, line: int, minutes: int) -> str:
+    """An output that is off now, or may be, and what is done about it; "" where nothing was switched off yet."""
+    output = {"output": output_words(line), "minutes": minutes}
+    if state == "arming":
+        return ""
+    if state == "broken":
+        return event_sentence("left_dark" if way == "watch" else "not_on_again", {"line": line})
+    if way == "watch":
+        return _("A person switched %(output)s off. Nobody switches it on unasked.") % output
+    if state == "dark":
+        return _("REMOSA switched %(output)s off for %(minutes)d min and switches it on again.") % output
+    return _("REMOSA is switching %(output)s on again and waits for proof.") % output
+
+
 def silence(data: Mapping[str, Any]) -> str:
     """For how long a socket has said nothing."""
     days = int(data.get("days", 0))

@@ -28,6 +28,7 @@ from devices.admin.saved_filters import SavedFilterPages
 from devices.admin.schedules import SchedulePages
 from devices.admin.send import SendPages
 from devices.display import state_pill
+from devices.facts import fact_lines
 from devices.models import Device, DeviceShare, PowerLink
 from devices.services import (
     NotRechecked,
@@ -251,8 +252,9 @@ class DeviceAdmin(
             shown.append(
                 (_("SIM"), {"fields": list(SIM_FIELDS if reach[2] == "msisdn" else SIM_FIELDS_READ)})
             )
-        if obj is not None:
-            shown.append((_("Facts"), {"fields": ["facts_shown", "created_at"]}))
+        if obj is not None:  # of a socket they stand at the head of the page
+            facts = ["created_at"] if obj.kind == Device.Kind.SOCKET else ["facts_shown", "created_at"]
+            shown.append((_("Facts"), {"fields": facts}))
         return shown
 
     def head_context(self, request: HttpRequest, row: Device) -> dict[str, Any]:
@@ -260,6 +262,9 @@ class DeviceAdmin(
         return {
             **self.photo_context(row),
             "sim": sim_signs(row, now=utcnow()),
+            "socket_facts": fact_lines(row.facts, lines=row.model.lines if row.model else 1)
+            if row.kind == Device.Kind.SOCKET
+            else [],
             "may_send": bool(self.sendable(request, row)),
             "cycle_url": self._cycle_url(request, row),
             "may_commission": may_commission and self.holds(request, Perm.MANAGE_DEVICES, row),
@@ -318,7 +323,7 @@ class DeviceAdmin(
 
     @display(description=_("Facts"))
     def facts_shown(self, row: Device) -> SafeString | str:
-        rows = [(name, value) for name, value in row.facts.items() if not isinstance(value, dict | list)]
+        rows = [(line.label, line.value) for line in fact_lines(row.facts)]
         return format_html_join("", "<div><span class='rm-dim'>{}:</span> {}</div>", rows) or DASH
 
     # --- deeds -------------------------------------------------------------------------------------

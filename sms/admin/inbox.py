@@ -196,6 +196,9 @@ class InboxDeeds:
         """Deed: which socket sent it."""
         if not assign_device(row, device=answers["device"], by=request.user, now=utcnow()):
             raise Refused(_g("This SMS is settled already."))
+        row.refresh_from_db()
+        if row.state in WAITS_FOR_A_PERSON:
+            return _g("It is known now which socket sent it, but not what it says: make a rule.")
         return _g("The SMS was read as a text of this socket.")
 
     def teach(self, request: HttpRequest, row: InboundSms, answers: dict[str, Any]) -> str:
