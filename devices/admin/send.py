@@ -37,6 +37,8 @@ from platforms.console.grants import grants_of
 from platforms.roles import RANK
 from remosa.lib.clock import utcnow
 
+FIRST = ("power", "status")  # categories that are needed at night
+POWER_ORDER = ("cycle", "on", "off")
 REFUSALS = (CommandInvalid, CommandForbidden, IdempotencyConflict)
 
 
@@ -59,7 +61,8 @@ class ParametersForm(forms.Form):
     def __init__(self, *args: Any, template: CommandTemplate, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.specs = template.spec.params
-        own = {f"p_{spec.name}": field_of(spec) for spec in self.specs}
+        shortest = {"minutes": 1} if template.power == "cycle" else {}  # enough for a player to start anew
+        own = {f"p_{spec.name}": field_of(spec, initial=shortest.get(spec.name)) for spec in self.specs}
         self.fields = {**own, **self.fields}
 
     def params(self) -> dict[str, Any]:
@@ -85,12 +88,12 @@ class ConfirmForm(forms.Form):
     confirmed = forms.BooleanField(label=_("I know what this does"), widget=UnfoldBooleanWidget)
 
 
-def field_of(spec: ParamSpec) -> forms.Field:
+def field_of(spec: ParamSpec, *, initial: int | None = None) -> forms.Field:
     """The form field of one parameter; the catalogue itself checks what is typed."""
     label = str(spec.label)
     if spec.type == "int":
         return forms.IntegerField(
-            label=label, min_value=spec.minimum, max_value=spec.maximum, help_text=spec.hint,
+            label=label, min_value=spec.minimum, max_value=spec.maximum, help_text=spec.hint, initial=initial,
             widget=UnfoldAdminIntegerFieldWidget,
         )  # fmt: skip
     if spec.type == "enum":
@@ -122,6 +125,14 @@ def going_dark(socket: Device, template: CommandTemplate, user: Any) -> list[Goe
         GoesDark(row.device.name if row.device_id in visible else "", row.device.get_state_display())
         for row in links.select_related("device").order_by("device__name")
     ]
+
+
+def _rank(template: CommandTemplate) -> tuple[Any, ...]:
+    """What is needed at night stands on top, what is dangerous at the end."""
+    order = [*FIRST, *(name for name in CATEGORIES if name not in FIRST)]
+    known = template.category in order
+    power = POWER_ORDER.index(template.power) if template.power in POWER_ORDER else len(POWER_ORDER)
+    return template.dangerous, order.index(template.category) if known else len(order), power, template.key
 
 
 class SendPages:
@@ -173,8 +184,9 @@ class SendPages:
 
     def _choose(self, request: HttpRequest, device: Device, templates: list[CommandTemplate]) -> HttpResponse:
         groups: dict[str, list[CommandTemplate]] = {}
-        for row in templates:
-            groups.setdefault(str(CATEGORIES.get(row.category, row.category)), []).append(row)
+        for row in sorted(templates, key=_rank):
+            category = "danger" if row.dangerous else row.category
+            groups.setdefault(str(CATEGORIES.get(category, category)), []).append(row)
         return self._page(request, "console/send_choose.html", device, groups=groups.items())
 
     def _target(self, request: HttpRequest, socket: Device) -> Device | None:

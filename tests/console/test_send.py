@@ -51,6 +51,16 @@ def test_only_commands_that_the_role_may_send_are_offered(
     assert offered["root"] >= dangerous
 
 
+def test_the_reboot_stands_on_top_and_what_is_dangerous_at_the_end(
+    socket: Device, root: User, browser_of: Pages
+):
+    groups = [rows for _name, rows in browser_of(root).get(send_url(socket)).context["groups"]]
+
+    assert [row.key for row in groups[0][:3]] == ["power_cycle", "power_on", "power_off"]
+    assert [any(row.dangerous for row in rows) for rows in groups] == [False] * (len(groups) - 1) + [True]
+    assert 'value="1"' in browser_of(root).get(f"{send_url(socket)}?template=power_cycle").content.decode()
+
+
 def test_a_viewer_cannot_open_the_form(socket: Device, bob: User, browser_of: Pages):
     assert browser_of(bob).get(send_url(socket)).status_code == 403
 
