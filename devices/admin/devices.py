@@ -215,7 +215,7 @@ class DeviceAdmin(
 
     @display(description=_("observed"), ordering=F("observed_at").desc(nulls_last=True))
     def seen(self, row: Device) -> SafeString | str:
-        return ago(row.observed_at, utcnow())
+        return ago(row.heard_at if row.kind == Device.Kind.SOCKET else row.observed_at, utcnow())
 
     @display(description=_("kind"), ordering="kind")
     def kind_name(self, row: Device) -> str:

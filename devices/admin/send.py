@@ -32,6 +32,7 @@ from devices.errors import CommandForbidden, CommandInvalid, IdempotencyConflict
 from devices.models import Command, CommandTemplate, Device, PowerLink
 from devices.parameters import ParamSpec
 from devices.services import may_send, preview, request_command
+from devices.services.commands import LONE_OFF
 from platforms.console.confirmation import confirmed_again
 from platforms.console.grants import grants_of
 from platforms.roles import RANK
@@ -210,7 +211,7 @@ class SendPages:
         dark = going_dark(device, template, request.user)
         context = {
             "template": template, "target": target, "form": form, "dark": dark,
-            "nonce": self._nonce(request), "hidden": sum(1 for row in dark if not row.name),
+            "stays_off": template.power in LONE_OFF, "nonce": self._nonce(request), "hidden": sum(1 for row in dark if not row.name),
             "minutes": form.cleaned_data.get("p_minutes") if form.is_bound and not form.errors else None,
             **shown,
         }  # fmt: skip

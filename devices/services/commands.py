@@ -213,10 +213,15 @@ def _audit_request(command: Command) -> None:
     )  # fmt: skip
 
 
+def in_the_lane(device_id: int) -> Command | None:
+    """The command that this actuator is busy with."""
+    busy = Command.objects.filter(device=device_id, state__in=IN_FLIGHT, lane_exempt=False)
+    return busy.select_related("template").first()
+
+
 def _dispatch(command: Command, *, now: datetime) -> bool:
     """Take the lane and hand over; False when the lane is taken and the command waits as ``requested``."""
-    busy = Command.objects.filter(device=command.device_id, state__in=IN_FLIGHT, lane_exempt=False)
-    if not command.lane_exempt and busy.exists():
+    if not command.lane_exempt and in_the_lane(command.device_id) is not None:
         return False
     try:
         with transaction.atomic():

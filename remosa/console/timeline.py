@@ -150,7 +150,11 @@ def _state_text(step: Any) -> str:
 def command_story(command: Command) -> list[Moment]:
     """Everything that happened to one command, newest first."""
     row = _with_story(Command.objects.filter(pk=command.pk)).get()
-    return newest_first(_command_moments(row, None, named=False))
+    asked = Moment(
+        row.created_at, _("The command was asked for."), "grey", row.reason,
+        str(row.actor or row.get_source_display()), order=-1,
+    )  # fmt: skip
+    return newest_first([asked, *_command_moments(row, None, named=False)])
 
 
 def _with_story(commands: Any) -> Any:

@@ -10,6 +10,7 @@ from devices.models import Command, CommandTemplate, Device
 from platforms.models import AuditEvent, Platform, User
 from platforms.roles import Role
 from sms.models import SmsMessage
+from tests.devices.commands import ask
 from tests.factories import make_device, make_gateway, make_link, make_socket, make_user
 
 Pages = Callable[[User], Client]
@@ -244,3 +245,20 @@ def test_a_command_to_many_names_who_goes_dark_and_who_is_skipped_and_waits_for_
     assert "lobby" in text
     assert shown.context["minutes"] == 2
     assert [command.device for command in Command.objects.all()] == [socket]
+
+
+def test_a_lone_off_says_that_it_stays_off(socket: Device, alice: User, browser_of: Pages):
+    page = browser_of(alice).post(send_url(socket), {"template": "power_off", "reason": ""}).content.decode()
+
+    assert "until somebody switches it on" in page
+
+
+def test_a_command_that_waits_says_for_what_and_who_asked(socket: Device, alice: User, browser_of: Pages):
+    busy, waiting = ask(socket), ask(socket, reason="hung", actor=alice, source="person")
+
+    page = browser_of(alice).get(reverse("admin:devices_command_change", args=[waiting.pk])).content.decode()
+
+    assert waiting.state == "requested"
+    assert "The socket is busy with another command" in page
+    assert reverse("admin:devices_command_change", args=[busy.pk]) in page
+    assert "The command was asked for." in page
