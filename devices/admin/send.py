@@ -211,7 +211,8 @@ class SendPages:
         dark = going_dark(device, template, request.user)
         context = {
             "template": template, "target": target, "form": form, "dark": dark,
-            "stays_off": template.power in LONE_OFF, "nonce": self._nonce(request), "hidden": sum(1 for row in dark if not row.name),
+            "stays_off": template.power in LONE_OFF, "nonce": self._nonce(request),
+            "hidden": sum(1 for row in dark if not row.name),
             "minutes": form.cleaned_data.get("p_minutes") if form.is_bound and not form.errors else None,
             **shown,
         }  # fmt: skip
