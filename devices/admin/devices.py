@@ -22,6 +22,7 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidge
 
 from devices.admin.bulk import BulkPages
 from devices.admin.commissioning import CommissioningPage
+from devices.admin.cycle import CyclePages
 from devices.admin.moves import MoveDeeds, ResumeForm
 from devices.admin.photos import PhotoPages
 from devices.admin.saved_filters import SavedFilterPages
@@ -138,6 +139,7 @@ class ShareInline(PlatformInline):
 
 @admin.register(Device)
 class DeviceAdmin(
+    CyclePages,
     MoveDeeds,
     CommissioningPage,
     BulkPages,
@@ -278,6 +280,8 @@ class DeviceAdmin(
         socket = link_.socket if link_ else None
         if link_ is None or socket is None or not grants_of(request).sees(socket):
             return ""
+        if url := self.cycle_url(request, socket, link_.line, target=row):
+            return url
         fitting = [
             t for t in self.sendable(request, socket) if t.power == "cycle" and t.line in (0, link_.line)
         ]

@@ -188,7 +188,12 @@ class SendPages:
         for row in sorted(templates, key=_rank):
             category = "danger" if row.dangerous else row.category
             groups.setdefault(str(CATEGORIES.get(category, category)), []).append(row)
-        return self._page(request, "console/send_choose.html", device, groups=groups.items())
+        lines = range(1, (device.model.lines if device.model else 0) + 1)
+        cycles = [(line, self.cycle_url(request, device, line)) for line in lines]
+        cycles = [
+            (line, url) for line, url in cycles if "/cycle/" in url
+        ]  # the others are commands of their own
+        return self._page(request, "console/send_choose.html", device, groups=groups.items(), cycles=cycles)
 
     def _target(self, request: HttpRequest, socket: Device) -> Device | None:
         """The player that the command shall repair: visible, and powered by this very socket."""

@@ -5,18 +5,28 @@ safe to call at any time by anybody: a row lock lets one caller take a step, and
 """
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from devices.catalogue import Rendered
 from devices.errors import CommandInvalid, DevicesError, IdempotencyConflict
 from devices.models import Command, CommandTemplate, Device, PowerLink, Restoration
+from devices.ports import Quote
 from devices.restoring import ARM_RESERVE_MINUTES, Act, Asked, Pace, Situation, Step, Way, next_step
-from devices.services.commands import LIVE, cancel_command, move_on, refuse_if_restoring, request_command
+from devices.services.commands import (
+    LIVE,
+    cancel_command,
+    move_on,
+    preview,
+    refuse_if_restoring,
+    request_command,
+)
 from devices.services.events import record_event
 from devices.states import RESTORATION, CommandState, DeviceState, RestorationState
 from platforms import audit
@@ -107,6 +117,24 @@ def power_cycle(
         )  # fmt: skip
         _take(row, _decide(row, now=now), now=now)  # what is wrong with the first command is said at once
     return Cycle(restoration=row)
+
+
+def texts_of_cycle(device: Device, plan: Plan, *, minutes: int) -> tuple[list[Rendered], Quote]:
+    """The SMS of a reboot in their order, and their price together. CommandInvalid as for a request.
+
+    Of an ON that is owed only the first is counted: more of them follow when it is not confirmed.
+    """
+    texts, quotes = [], []
+    for template in plan.templates:
+        params = {"cycle": {"minutes": minutes}, "on_later": {"minutes": minutes + ARM_RESERVE_MINUTES}}
+        wanted = params.get(template.power, {}) if plan.way != Way.PAIR else {}
+        if plan.way == Way.ARMED and template.power == "on":
+            continue  # it is sent only when the promise is not kept
+        rendered, quote = preview(device=device, template_key=template.key, params=wanted)
+        texts.append(rendered)
+        quotes.append(quote)
+    segments, price = sum(each.segments for each in quotes), sum((each.price for each in quotes), Decimal(0))
+    return texts, replace(quotes[0], segments=segments, price=price)
 
 
 def pace() -> Pace:
