@@ -122,7 +122,7 @@ def _cycle_step(absent: Step, socket: Device, sent: list[Command]) -> Step:
         return replace(absent, state="todo", cycle_line=line)
     kept = [row for row in tried if row.restoration.state == RestorationState.KEPT]
     last = kept[-1] if kept else tried[-1]
-    live = last.restoration.state in (RestorationState.DARK, RestorationState.RESTORING)
+    live = RestorationState(last.restoration.state) in (RestorationState.DARK, RestorationState.RESTORING)
     return replace(
         absent, state="done" if kept else "waiting" if live else "failed", command=last, cycle_line=line
     )
