@@ -354,9 +354,26 @@ def _keep(row: Restoration, *, why: str, now: datetime) -> bool:
         return False
     for command in row.commands.filter(power="on", state__in=[S.REPLIED, S.UNKNOWN, S.NEEDS_OPERATOR]):
         move_on(command, S.VERIFIED, now=now, why="seen on")
+    _note_on(row, now=now)
     if row.told_at is not None:
         record_event(row.device, "on_again", at=now, line=row.line)
     return False
+
+
+def _note_on(row: Restoration, *, now: datetime) -> None:
+    """A player that is back proves what the socket has not said: its last word, "off", is not true any more.
+
+    Whoever writes to the device in this moment holds it, and may wait for this story: no waiting here.
+    """
+    mine = Device.objects.select_for_update(of=("self",), skip_locked=True).filter(pk=row.device_id)
+    facts = mine.values_list("facts", flat=True).first()
+    if facts is None:
+        return
+    lines = [row.line] if row.line else range(1, (row.device.model.lines if row.device.model else 1) + 1)
+    on = {f"out{line}": "on" for line in lines if facts.get(f"out{line}") == "off"}
+    if on:
+        ages = {**facts.get("facts_at", {}), **dict.fromkeys(on, now.isoformat())}
+        Device.objects.filter(pk=row.device_id).update(facts={**facts, **on, "facts_at": ages})
 
 
 def _alarm(row: Restoration, *, why: str, now: datetime) -> bool:

@@ -73,7 +73,7 @@ def test_a_late_text_is_kept_with_its_command_and_moves_nothing(socket: Device, 
     sweep_commands(now=after(hours=1))
     row = came(socket, "OUT1 OFF 1 MIN", minutes=90)
 
-    assert row.state == "unmatched"
+    assert (row.state, row.reason) == ("unmatched", "not_awaited")
     assert assign(row, command=command, by=alice, now=after(minutes=91)) is True
     assert state_of(command) == "unverified"
 

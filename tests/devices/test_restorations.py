@@ -259,6 +259,8 @@ def test_a_player_that_came_back_is_proof_and_costs_no_sms(north: Platform) -> N
 
     assert story(cycle).state == "kept"
     assert len(bodies(socket)) == 2
+    facts = Device.objects.get(pk=socket.pk).facts
+    assert (facts["out1"], facts["facts_at"]["out1"]) == ("on", after(minutes=8).isoformat())
 
 
 def test_a_late_copy_of_the_off_is_noticed_and_undone(north: Platform) -> None:
