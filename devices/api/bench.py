@@ -102,6 +102,7 @@ class DeviceModelsView(InUtc, mixins.ListModelMixin, mixins.RetrieveModelMixin, 
     permission_classes = [SignedIn]
     filter_backends = [KnownParameters, SearchFilter]
     search_fields = ("code", "vendor")
+    ordering_fields = ()
 
     def bench_of(self) -> DeviceModel:
         """The model, for the superadmin alone: replies on the bench are no platform's."""

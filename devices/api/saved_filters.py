@@ -64,6 +64,7 @@ class SavedFiltersView(
     serializer_class = SavedFilterSerializer
     permission_classes = [SignedIn, IsPerson]
     filter_backends = [KnownParameters]
+    search_fields = ordering_fields = ()
 
     def get_queryset(self) -> models.QuerySet:
         if getattr(self, "swagger_fake_view", False):

@@ -75,6 +75,19 @@ def test_what_makes_no_sense_on_the_bench_is_a_400(
     assert (answer.status_code, model.reply_rules == before) == (400, True)
 
 
+def test_lists_know_their_parameters(api: Call, alice: User) -> None:
+    caller = api(alice)
+
+    asked = [
+        f"{MODELS}?search=D210",
+        f"{MODELS}?ordering=code",
+        f"{FILTERS}?search=x",
+        f"{FILTERS}?page_size=5",
+    ]
+
+    assert [caller.get(url).status_code for url in asked] == [200, 400, 400, 200]
+
+
 # --- filters ---------------------------------------------------------------------------------------
 
 
