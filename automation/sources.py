@@ -85,8 +85,8 @@ def expected_dark(platform_id: int, *, now: datetime, queued: bool = True) -> se
 def read_snapshot(job: Job, *, expected: set[int]) -> dict[int, tuple[Reading, timedelta]]:
     """{device id: (reading, how old it may be)}: offline in the CMS is the breach."""
     readings: dict[int, tuple[Reading, timedelta]] = {}
-    for target in targets_of(job).only(
-        "device_id", "status", "status_since", "observed_at", "exporter__is_up", "exporter__suspect_reason",
+    for target in targets_of(job).with_observed_at().only(
+        "device_id", "status", "status_since", "exporter__is_up", "exporter__suspect_reason",
         "exporter__interval_s", "exporter__timeout_s",
     ):  # fmt: skip
         reading = Reading(
@@ -151,7 +151,7 @@ def read_alerts(job: Job, *, expected: set[int], now: datetime) -> dict[int, tup
     by_device: dict[int, list[Any]] = {}
     for alert in alert_evidence.rows_of(alert_evidence.alerts_of(job).filter(device__in=devices_of(job))):
         by_device.setdefault(alert.device_id, []).append(alert)
-    devices = Device.objects.only("state", "state_since", "observed_at").in_bulk(list(by_device))
+    devices = Device.objects.with_observed_at().only("state", "state_since").in_bulk(list(by_device))
     readings = {}
     for device_id, alerts in by_device.items():
         told = alert_evidence.sum_up(alerts)

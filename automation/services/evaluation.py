@@ -13,6 +13,7 @@ from automation.models import Job, JobRun, JobState
 from automation.services import cases, upstreams
 from automation.sources import expected_dark, read_alerts, read_prometheus, read_snapshot
 from automation.states import Phase
+from devices.models import observed_at
 from devices.states import DeviceState
 from exporters.models import Exporter
 
@@ -163,10 +164,14 @@ def _calm_the_absent(job: Job, readings: Readings, *, now: datetime) -> None:
     since after the last sample that was wrong.
     """
     views = JobState.objects.filter(job=job).exclude(phase=Phase.OK)
-    absent = views.exclude(device__in=list(readings)).filter(
-        device__state=DeviceState.ONLINE,
-        device__state_since__gt=F("last_sample_at"),
-        device__observed_at__gte=now - max(GAP, _interval(readings)),
+    absent = (
+        views.exclude(device__in=list(readings))
+        .alias(seen_at=observed_at("device__"))
+        .filter(
+            device__state=DeviceState.ONLINE,
+            device__state_since__gt=F("last_sample_at"),
+            seen_at__gte=now - max(GAP, _interval(readings)),
+        )
     )
     ids = list(absent.values_list("pk", flat=True))
     JobState.objects.filter(pk__in=ids).update(phase=Phase.OK, since=None, samples=0)
