@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
+from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
-from guardian.shortcuts import assign_perm, get_perms, remove_perm
 
 from platforms import audit
 from platforms.errors import LastAdmin, RoleTooHigh
-from platforms.models import Membership, Platform, User
-from platforms.roles import GRANTS, Role, may_grant
+from platforms.models import Membership, Platform, PlatformGroupObjectPermission, User
+from platforms.roles import GRANTS, Perm, Role, may_grant
 
 
 def group_name(platform: Platform, role: str) -> str:
@@ -18,16 +18,32 @@ def group_name(platform: Platform, role: str) -> str:
 
 
 def sync_groups(platform: Platform) -> dict[str, Group]:
-    """Make the platform's role groups hold exactly the grants of ``roles.GRANTS``; repeatable."""
-    groups = {}
-    for role in Role.values:
-        group, _created = Group.objects.get_or_create(name=group_name(platform, role))
-        held = set(get_perms(group, platform))
-        for perm in GRANTS[role] - held:
-            assign_perm(f"platforms.{perm}", group, platform)
-        for perm in held - GRANTS[role]:
-            remove_perm(f"platforms.{perm}", group, platform)
-        groups[role] = group
+    """Make the platform's role groups hold exactly the grants of ``roles.GRANTS``; repeatable.
+
+    Three reads, and writes only for what differs: it runs at each change of a role.
+    """
+    names = {role: group_name(platform, role) for role in Role.values}
+    found = {group.name: group for group in Group.objects.filter(name__in=names.values())}
+    missing = [Group(name=name) for name in names.values() if name not in found]
+    found.update((group.name, group) for group in Group.objects.bulk_create(missing))
+    groups = {role: found[name] for role, name in names.items()}
+
+    permissions = dict(
+        Permission.objects.filter(
+            content_type=ContentType.objects.get_for_model(Platform), codename__in=Perm.values
+        ).values_list("codename", "pk")
+    )
+    should = {(groups[role].pk, permissions[perm]) for role in groups for perm in GRANTS[role]}
+    rows = PlatformGroupObjectPermission.objects.filter(content_object=platform, group__in=groups.values())
+    held = {
+        (group, permission): pk for pk, group, permission in rows.values_list("pk", "group", "permission")
+    }
+    PlatformGroupObjectPermission.objects.bulk_create(
+        PlatformGroupObjectPermission(content_object=platform, group_id=group, permission_id=permission)
+        for group, permission in sorted(should - held.keys())
+    )
+    if wrong := held.keys() - should:
+        rows.filter(pk__in=[held[key] for key in wrong]).delete()
     return groups
 
 

@@ -15,6 +15,12 @@ from tests.factories import make_platform, make_user
 (project.BASE_DIR / "var").mkdir(exist_ok=True)  # the test database lives there
 
 
+@pytest.fixture(scope="session")
+def django_db_keepdb(copied_test_database: None) -> bool:
+    """Django finds the test database made: a copy of the one that the migrations made once in this run."""
+    return True
+
+
 @pytest.fixture(autouse=True)
 def reads_english() -> Iterator[None]:
     """Tests quote the sources; the Russian of the default language is for test_translations.py."""

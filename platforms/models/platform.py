@@ -1,7 +1,5 @@
 """A client of REMOSA, and the object permissions on it."""
 
-from zoneinfo import available_timezones
-
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
@@ -11,6 +9,7 @@ from guardian.models import GroupObjectPermissionBase, UserObjectPermissionBase
 
 from platforms.querysets import PlatformQuerySet
 from platforms.roles import Perm
+from remosa.lib.clock import time_zones
 
 
 def default_time_zone() -> str:
@@ -20,7 +19,7 @@ def default_time_zone() -> str:
 
 def validate_time_zone(value: str) -> None:
     """Refuse what is not an IANA name."""
-    if value not in available_timezones():
+    if value not in time_zones():
         raise ValidationError(
             _("“%(value)s” is not a time zone. Use an IANA name such as Europe/Moscow."),
             params={"value": value},

@@ -3,11 +3,19 @@
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cache
+from zoneinfo import available_timezones
 
 
 def utcnow() -> datetime:
     """The current time, aware, in UTC. Ask once per decision and pass it down."""
     return datetime.now(UTC)
+
+
+@cache
+def time_zones() -> frozenset[str]:
+    """The IANA names that this machine knows; read once, because each look reads hundreds of files."""
+    return frozenset(available_timezones())
 
 
 class JumpDetector:

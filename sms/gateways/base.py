@@ -7,11 +7,11 @@ import hmac
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NoReturn
 from urllib.parse import parse_qs, urlsplit
-from zoneinfo import available_timezones
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from remosa.lib.clock import time_zones
 from sms.ports import (
     Accepted,
     Account,
@@ -168,7 +168,7 @@ def check_field(item: ConfigField, value: Any) -> str:
         return _("Choose one of: %(known)s.") % {"known": ", ".join(item.choices)}
     if item.kind == "url":
         return check_url(value)
-    if item.name == TIME_ZONE.name and value not in available_timezones():
+    if item.name == TIME_ZONE.name and value not in time_zones():
         return _("Use a name such as Europe/Moscow.")
     if item.name.endswith(("_status", "not_queued")) and not all(_is_status(entry) for entry in value):
         return _("Write HTTP statuses: [429, 503].")

@@ -1,6 +1,6 @@
 """Many real processes that ask for SMS at a limit, each request twice, as an impatient client does.
 
-``quota_child.py PROCESSES REQUESTS LIMIT`` makes the tables and a platform, starts the processes together and
+``quota_child.py PROCESSES REQUESTS LIMIT`` makes a platform in a migrated database, starts the processes together and
 prints: granted, reserved, used, reservations.
 """
 
@@ -14,7 +14,6 @@ import django
 
 django.setup()
 
-from django.core.management import call_command  # noqa: E402
 from django.db import connections  # noqa: E402
 
 from platforms import quotas  # noqa: E402
@@ -48,7 +47,6 @@ def reserve(platform: Platform, key: uuid.UUID) -> bool:
 
 def main(processes: int, requests: int, limit: int) -> None:
     """See the head of the module."""
-    call_command("migrate", verbosity=0)
     platform = make_platform("crowd", sms_limit=limit, time_zone="UTC")
     connections.close_all()  # a child must not use its parent's
     fork = multiprocessing.get_context("fork")

@@ -1,6 +1,7 @@
 """Twelve processes at a limit of one hundred get exactly one hundred, on a database of their own."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -39,12 +40,13 @@ def check(name: str, database_url: str, figure: Callable[[str, str], None]) -> N
 
 
 def test_twelve_processes_get_exactly_the_limit_on_sqlite(
-    tmp_path: Path, figure: Callable[[str, str], None]
+    tmp_path: Path, migrated_sqlite: Path, figure: Callable[[str, str], None]
 ) -> None:
+    shutil.copy(migrated_sqlite, tmp_path / "crowd.sqlite3")
     check("SQLite", f"sqlite:///{tmp_path / 'crowd.sqlite3'}", figure)
 
 
 def test_twelve_processes_get_exactly_the_limit_on_postgresql(
-    postgres_url: str, figure: Callable[[str, str], None]
+    migrated_postgres_url: str, figure: Callable[[str, str], None]
 ) -> None:
-    check("PostgreSQL", postgres_url, figure)
+    check("PostgreSQL", migrated_postgres_url, figure)

@@ -101,10 +101,12 @@ def throwaway_postgres() -> Iterator[PostgresServer]:
 
 
 @contextmanager
-def new_database(server_url: str, name: str) -> Iterator[str]:
+def new_database(server_url: str, name: str, *, template: str = "template1") -> Iterator[str]:
     """Create the database ``name`` on the server of ``server_url``, yield its URL, drop it again."""
     with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        connection.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+        )
     try:
         yield urlsplit(server_url)._replace(path=f"/{name}").geturl()
     finally:

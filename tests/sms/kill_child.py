@@ -4,7 +4,6 @@ Run as a program with ``DATABASE_URL`` set. It loads Django once and then forks 
 so that hundreds of real processes can be killed in a minute. Jobs come as JSON lines on standard
 input, each answered by one line: ``{"status": …}``, an exit code or minus the signal that ended it.
 
-    {"job": "migrate"}
     {"job": "setup", "cells": {cell: url}}
     {"job": "produce", "cells": [cell], "die_at": point|null}
     {"job": "work", "points": {cell: point}, "marks": folder, "pump": name}
@@ -29,7 +28,6 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "remosa.settings")
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 django.setup()
 
-from django.core.management import call_command  # noqa: E402
 from django.db import connections, transaction  # noqa: E402
 
 from devices.models import Command, Device, DeviceModel  # noqa: E402
@@ -75,10 +73,6 @@ def make_pump(name: str, **options) -> Pump:
 
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
-
-
-def migrate(job: dict) -> None:
-    call_command("migrate", verbosity=0)
 
 
 def setup(job: dict) -> None:
@@ -193,7 +187,7 @@ def report(job: dict) -> None:
     Path(job["path"]).write_text(json.dumps(found), encoding="utf-8")
 
 
-JOBS = {job.__name__: job for job in (migrate, setup, produce, work, finish, stop, report)}
+JOBS = {job.__name__: job for job in (setup, produce, work, finish, stop, report)}
 
 
 def fork(job, *arguments) -> int:

@@ -9,7 +9,6 @@ import itertools
 import shutil
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -24,26 +23,16 @@ REPEATS = 5
 pytestmark = pytest.mark.timeout(600)  # half a minute on an idle machine
 
 
-@pytest.fixture(scope="module")
-def migrated(tmp_path_factory) -> Path:
-    """A SQLite file with every table, to be copied."""
-    folder = tmp_path_factory.mktemp("migrated")
-    with Lab(f"sqlite:///{folder / 'tables.sqlite3'}", folder / "lab") as lab:
-        lab.run("migrate")
-    return folder / "tables.sqlite3"
-
-
 @pytest.fixture
-def on_sqlite(tmp_path, migrated) -> Iterator[Lab]:
-    shutil.copy(migrated, tmp_path / "kill.sqlite3")
+def on_sqlite(tmp_path, migrated_sqlite) -> Iterator[Lab]:
+    shutil.copy(migrated_sqlite, tmp_path / "kill.sqlite3")
     with Lab(f"sqlite:///{tmp_path / 'kill.sqlite3'}", tmp_path / "lab") as lab:
         yield lab
 
 
 @pytest.fixture
-def on_postgres(tmp_path, postgres_url) -> Iterator[Lab]:
-    with Lab(postgres_url, tmp_path / "lab") as lab:
-        lab.run("migrate")
+def on_postgres(tmp_path, migrated_postgres_url) -> Iterator[Lab]:
+    with Lab(migrated_postgres_url, tmp_path / "lab") as lab:
         yield lab
 
 

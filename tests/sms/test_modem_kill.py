@@ -15,7 +15,7 @@ import pytest
 
 from sms import pdu
 from tests.sms.fake_modem import PtyModem, Script
-from tests.sms.kill_lab import KILLED, ROOT, SAYS_NOT_SENT, SAYS_SENT, Lab
+from tests.sms.kill_lab import KILLED, ROOT, SAYS_NOT_SENT, SAYS_SENT
 
 OUTBOX = (
     "claim_before_commit", "after_claim", "barrier_before_commit", "after_barrier", "after_post",
@@ -86,18 +86,9 @@ def modem() -> Iterator[PtyModem]:
         yield modem
 
 
-@pytest.fixture(scope="module")
-def migrated(tmp_path_factory) -> Path:
-    """A SQLite file with every table, to be copied."""
-    folder = tmp_path_factory.mktemp("migrated")
-    with Lab(f"sqlite:///{folder / 'tables.sqlite3'}", folder / "lab") as lab:
-        lab.run("migrate")
-    return folder / "tables.sqlite3"
-
-
 @pytest.fixture
-def lab(tmp_path, modem, migrated) -> Iterator[ModemLab]:
-    shutil.copy(migrated, tmp_path / "modem.sqlite3")
+def lab(tmp_path, modem, migrated_sqlite) -> Iterator[ModemLab]:
+    shutil.copy(migrated_sqlite, tmp_path / "modem.sqlite3")
     lab = ModemLab(tmp_path, modem.path)
     yield lab
     lab.close()

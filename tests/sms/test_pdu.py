@@ -1,13 +1,19 @@
-"""PDUs against vectors, against a decoder written another way, and against garbage."""
+"""PDUs against vectors, against somebody else's decoder, and against garbage."""
 
 import json
-from datetime import datetime
+import re
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
 
 import gsm0338
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from smspdudecoder.codecs import GSM as OtherAlphabet
+from smspdudecoder.fields import SMSDeliver, SMSSubmit
 
 from sms import at, at_codes, pdu
 from sms.gsm7 import from_septets, pack, to_septets, unpack
@@ -19,6 +25,8 @@ BESIDE = (
     ROOT.parent / "shared" / "fixtures"
 )  # data of other projects, whose licences keep it out of this tree
 ALPHABET = gsm0338.Codec()
+STAMPS = datetime(2000, 1, 1), datetime(2089, 12, 31)  # noqa: DTZ001  hypothesis adds the zone
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 GSM_CHARACTERS = [*GSM7_BASIC.replace("\x1b", ""), *GSM7_EXTENSION]
 gsm_texts = st.text(st.sampled_from(GSM_CHARACTERS), max_size=400)
 any_texts = st.text(
@@ -163,69 +171,128 @@ def test_reserved_status_settles_nothing():
     assert {pdu.class_of(code) for code in range(0x80, 0x100)} == {"reserved"}
 
 
-# --- against a decoder written another way ---------------------------------------------------------------
-def bits_of(octets: bytes) -> str:
-    """The bits in the order of the wire of septets, the lowest first."""
-    return "".join(f"{octet:08b}"[::-1] for octet in octets)
+# --- against somebody else's decoder ----------------------------------------------------------------------
+@dataclass(frozen=True)
+class Read:
+    """What smspdudecoder makes of one PDU; ``place`` is (parts, part, reference)."""
+
+    number: str
+    text: str
+    place: tuple[int, int, int] | None
 
 
-def independent(encoded: pdu.Encoded) -> tuple[str, str, tuple | None]:
-    """(to, text, place) of a submit, bit by bit and with somebody else's alphabet."""
-    octets = bytes.fromhex(encoded.hex)
-    assert octets[0] == 0
-    assert len(octets) == encoded.length + 1
-    first, digits, kind = octets[1], octets[3], octets[4]
-    address = octets[5 : 5 + (digits + 1) // 2]
-    to = "".join(f"{octet:02x}"[::-1] for octet in address).rstrip("f")
-    rest = octets[5 + len(address) :]
-    coding, rest = rest[1], rest[2 + bool(first & 0x10) :]
-    size, body = rest[0], rest[1:]
-    assert len(body) <= 140
-    header = body[: body[0] + 1] if first & 0x40 else b""
-    if coding == 8:
-        assert size == len(body)
-        text = body[len(header) :].decode("utf-16-be")
-    else:
-        assert len(body) == (size * 7 + 7) // 8
-        stream = bits_of(body)[: size * 7]
-        skip = -(-len(header) * 8 // 7) * 7
-        septets = [int(stream[at : at + 7][::-1], 2) for at in range(skip, len(stream), 7)]
-        text = ALPHABET.decode(bytes(septets))[0]
-    place = (*header[-2:], header[3 : 1 + header[2]].hex()) if header else None
-    return ("+" if kind == 0x91 else "") + to, text, place
+def read_by_other(octets: bytes, kind: type[SMSSubmit | SMSDeliver]) -> Read:
+    """Addresses, header and UCS-2 as the other decoder gives them.
+
+    It cuts decoded characters where septets are meant, so that an escape shifts its text: it is given the
+    septets alone, and the ``@`` that it makes of seven spare bits is taken off.
+    """
+    said = kind.decode(StringIO(octets.hex()))
+    address = said["recipient" if kind is SMSSubmit else "sender"]
+    number = ("+" if address["toa"]["ton"] == "international" else "") + address["number"]
+    header, text = said["user_data"]["header"], said["user_data"]["data"]
+    places = [part["data"] for part in header["elements"]] if header else []
+    place = tuple(places[0][name] for name in ("parts_count", "part_number", "reference")) if places else None
+    if said["dcs"]["encoding"] == "gsm":
+        body = octets[user_data_at(octets) :]
+        taken = -(-(header["length"] + 1) * 8 // 7) if header else 0
+        septets = body[0] - taken
+        bits = int.from_bytes(body[1:], "little") >> 7 * taken
+        text = OtherAlphabet.decode(bits.to_bytes(-(-septets * 7 // 8), "little").hex())
+        if septets % 8 == 7:
+            assert text[-1] == "@"
+            text = text[:-1]
+    return Read(number, text, place)
 
 
-@given(to=numbers, text=gsm_texts, ref=st.integers(0, 70000), bits=st.sampled_from([8, 16]))
-@example(to="+79161234567", text="€" * 77 + "a", ref=255, bits=16)
-@example(to="+79161234567", text="a" * 152 + "€" + "b" * 20, ref=0, bits=8)
-def test_gsm_text_reaches_another_decoder_unchanged(to, text, ref, bits):
-    encoded = pdu.encode_text(to, text, ref=ref, bits=bits)
-
-    read = [independent(part) for part in encoded]
-
-    assert "".join(part for _to, part, _place in read) == text
-    assert {number for number, _text, _place in read} == {to}
-    check_places([place for _to, _text, place in read], ref, bits)
+def user_data_at(octets: bytes) -> int:
+    """Where TP-UDL stands, in a PDU that leaves the service centre to the SIM."""
+    is_submit = octets[1] & 0x03 == pdu.SUBMIT
+    address = 3 if is_submit else 2
+    after = address + 2 + -(-octets[address] // 2)
+    return after + 2 + (bool(octets[1] & pdu.RELATIVE_VALIDITY) if is_submit else 7)
 
 
-@given(to=numbers, text=any_texts, ref=st.integers(0, 70000), bits=st.sampled_from([8, 16]))
-@example(to="+79161234567", text="я" * 66 + "😀" + "я" * 9, ref=1, bits=8)
-@example(to="+79161234567", text="😀" * 35, ref=1, bits=8)
-def test_any_text_reaches_another_decoder_unchanged(to, text, ref, bits):
-    encoded = pdu.encode_text(to, text, ref=ref, bits=bits)
-
-    read = [independent(part) for part in encoded]
-
-    assert "".join(part for _to, part, _place in read) == text
-    check_places([place for _to, _text, place in read], ref, bits)
+def as_delivered(octets: bytes, stamp: bytes) -> bytes:
+    """The SMS-DELIVER that the network makes of a submit, with the address as sender."""
+    header = octets[1] & pdu.HAS_HEADER
+    until, start = 5 + -(-octets[3] // 2), user_data_at(octets)
+    return bytes([0, header]) + octets[3:until] + octets[until : until + 2] + stamp + octets[start:]
 
 
-def check_places(places: list, ref: int, bits: int) -> None:
-    if len(places) == 1:
-        assert places == [None]
-        return
-    shown = f"{ref % (1 << bits):0{bits // 4}x}"
-    assert places == [(len(places), number, shown) for number in range(1, len(places) + 1)]
+def as_stamp(moment: datetime) -> bytes:
+    """A service centre time stamp in UTC."""
+    return bytes.fromhex("".join(pair[::-1] for pair in re.findall("..", moment.strftime("%y%m%d%H%M%S00"))))
+
+
+emoji = st.sampled_from("😀🔌🖥️🇷🇺👩‍🔧é漢")
+ROUND_TRIPS = {
+    "GSM-7": st.text(st.sampled_from(GSM_CHARACTERS), min_size=1, max_size=80),
+    "UCS-2": st.text(
+        st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1, max_size=50
+    ),
+    "emoji": st.lists(st.one_of(emoji, st.sampled_from("аяЁ €^a\n")), min_size=1, max_size=40).map("".join),
+}
+times = st.sampled_from([1, 2, 10, 25, 50, 80])  # random texts alone are mostly short
+
+
+@pytest.mark.parametrize("alphabet", ROUND_TRIPS)
+def test_text_goes_through_another_decoder_and_ours_unchanged(alphabet, is_soak, figure):
+    """Some in every run, thousands in `make soak`; the same PDU is read as sent and as received."""
+    seen: Counter[str] = Counter()
+
+    @settings(max_examples=5000 if is_soak else 60, deadline=None)
+    @given(
+        to=numbers, text=st.builds(str.__mul__, ROUND_TRIPS[alphabet], times),
+        ref=st.integers(0, 70000), bits=st.sampled_from([8, 16]),
+        validity_s=st.none() | st.integers(0, 10**7), wants_report=st.booleans(),
+        at=st.datetimes(*STAMPS, timezones=st.just(UTC)),
+    )  # fmt: skip
+    @example("+79161234567", "€" * 77 + "a", 255, 16, None, False, NOON)
+    @example("+79161234567", "a" * 152 + "€" + "b" * 20, 0, 8, None, False, NOON)
+    @example("+79161234567", "я" * 66 + "😀" + "я" * 9, 1, 8, 300, True, NOON)
+    @example("+79161234567", "😀" * 35, 0x1B1B, 16, None, False, NOON)
+    @example("+79161234567", "{}" * 90, 0x1B1B, 16, 300, True, NOON)  # a header that reads as escapes
+    def check(to, text, ref, bits, validity_s, wants_report, at) -> None:
+        encoded = pdu.encode_text(
+            to, text, ref=ref, bits=bits, validity_s=validity_s, wants_report=wants_report
+        )
+        sent = [bytes.fromhex(part.hex) for part in encoded]
+        received = [as_delivered(octets, as_stamp(at.replace(microsecond=0))) for octets in sent]
+        ours = [pdu.decode(octets.hex()) for octets in received]
+
+        for octets, part in zip(sent, encoded, strict=True):
+            assert len(octets) == part.length + 1
+            assert len(octets) - user_data_at(octets) - 1 <= 140
+        for read in (
+            [read_by_other(octets, SMSSubmit) for octets in sent],
+            [read_by_other(octets, SMSDeliver) for octets in received],
+            [Read(part.sender, part.text, part.concat and place_of(part.concat)) for part in ours],
+        ):
+            assert "".join(part.text for part in read) == text
+            assert {part.number for part in read} == {to}
+            assert [part.place for part in read] == places(len(encoded), ref, bits)
+        for octets, part in zip(received, ours, strict=True):
+            assert SMSDeliver.decode(StringIO(octets.hex()))["scts"] == part.sent_at
+        seen["texts"] += 1
+        seen["parts"] += len(encoded)
+        seen["concatenated"] += len(encoded) > 1
+
+    check()
+
+    assert seen["concatenated"] > 5
+    figure(
+        "pdu round trips",
+        f"{seen['texts']} texts in {alphabet}, {seen['concatenated']} of them concatenated, {seen['parts']} parts",
+    )
+
+
+def place_of(concat: pdu.Concat) -> tuple[int, int, int]:
+    return concat.parts, concat.part, concat.ref
+
+
+def places(count: int, ref: int, bits: int) -> list[tuple[int, int, int] | None]:
+    return [None] if count == 1 else [(count, number, ref % (1 << bits)) for number in range(1, count + 1)]
 
 
 @given(to=numbers, text=any_texts, bits=st.sampled_from([8, 16]), seconds=st.integers(0, 10**8))

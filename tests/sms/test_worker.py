@@ -4,7 +4,6 @@ import shutil
 import signal
 import sys
 import time
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -34,17 +33,9 @@ def ask_for(lab: Lab, cells: list[Cell]) -> None:
     lab.run("produce", cells=[cell.name for cell in cells], die_at=None)
 
 
-@pytest.fixture(scope="module")
-def migrated(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("migrated")
-    with Lab(f"sqlite:///{folder / 'tables.sqlite3'}", folder / "lab") as lab:
-        lab.run("migrate")
-    return folder / "tables.sqlite3"
-
-
 @pytest.fixture
-def lab(tmp_path, migrated):
-    shutil.copy(migrated, tmp_path / "outbox.sqlite3")
+def lab(tmp_path, migrated_sqlite):
+    shutil.copy(migrated_sqlite, tmp_path / "outbox.sqlite3")
     with Lab(f"sqlite:///{tmp_path / 'outbox.sqlite3'}", tmp_path / "lab") as lab:
         yield lab
 
@@ -91,9 +82,10 @@ def test_gateway_that_hangs_does_not_hold_up_the_others(lab, start_child):
         assert time.monotonic() - began < 20  # before the hanging one gave up
 
 
-def test_bell_of_postgresql_wakes_the_process_long_before_its_poll(tmp_path, postgres_url, start_child):
-    with Lab(postgres_url, tmp_path / "lab") as lab:
-        lab.run("migrate")
+def test_bell_of_postgresql_wakes_the_process_long_before_its_poll(
+    tmp_path, migrated_postgres_url, start_child
+):
+    with Lab(migrated_postgres_url, tmp_path / "lab") as lab:
         outbox = start_outbox(start_child, lab, poll_s=LONG_POLL_S)
         ask_for(lab, CELLS[:1])
         wait_until(lambda: lab.servers["ok"].taken, deadline_s=15, what="the SMS")
@@ -105,14 +97,13 @@ def test_bell_of_postgresql_wakes_the_process_long_before_its_poll(tmp_path, pos
         assert outbox.wait(deadline_s=5) == 0  # it does not sleep through the signal
 
 
-def test_process_outlives_the_loss_of_its_connections(tmp_path, postgres_url, start_child):
-    with Lab(postgres_url, tmp_path / "lab") as lab:
-        lab.run("migrate")
+def test_process_outlives_the_loss_of_its_connections(tmp_path, migrated_postgres_url, start_child):
+    with Lab(migrated_postgres_url, tmp_path / "lab") as lab:
         outbox = start_outbox(start_child, lab, poll_s=0.2)
         ask_for(lab, CELLS[:2])
         wait_until(lambda: not lab.unfinished(), deadline_s=20, what="the first two SMS")
 
-        with psycopg.connect(postgres_url, autocommit=True) as boss:
+        with psycopg.connect(migrated_postgres_url, autocommit=True) as boss:
             boss.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
