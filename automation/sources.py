@@ -17,14 +17,14 @@ from automation.conditions import holds
 from automation.engine import Reading
 from automation.models import Job
 from devices.models import Command, Device, PowerLink
+from devices.observed import ObservedQuerySet
 from devices.states import MAY_HAVE_ACTED, CommandState, DeviceState
 from exporters.models import ExporterTarget
-from platforms.querysets import PlatformQuerySet
 
 DARKENING = ("cycle", "off", "on_then_off", "off_later")
 
 
-def devices_of(job: Job) -> PlatformQuerySet:
+def devices_of(job: Job) -> ObservedQuerySet:
     """The set that the job watches, always inside its own platform."""
     rows = Device.objects.of(job.platform_id).filter(is_active=True, kind=Device.Kind.PLAYER)
     if job.exporter_id:
@@ -42,7 +42,7 @@ def devices_of(job: Job) -> PlatformQuerySet:
     return rows
 
 
-def targets_of(job: Job) -> PlatformQuerySet:
+def targets_of(job: Job) -> ObservedQuerySet:
     """The targets through which CMSs know the job's set; the exporter comes along."""
     rows = ExporterTarget.objects.filter(device__in=devices_of(job), exporter__platform=job.platform_id)
     if job.exporter_id:

@@ -20,7 +20,8 @@ class ObservedQuerySet(PlatformQuerySet):
 
     def with_observed_at(self) -> Self:
         """Read ``observed_at`` along with the rows: in lists, and wherever many rows are looked at."""
-        return self.annotate(observed_at=self.model.OBSERVED_AT)
+        model: Any = self.model
+        return self.annotate(observed_at=model.OBSERVED_AT)
 
 
 class HasObservedAt(models.Model):
