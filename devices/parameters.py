@@ -1,8 +1,8 @@
 """Typed parameters of commands: what may be given, how it is written in the SMS, how it is read back.
 
-Pure. A value is accepted only when the whole of it has the form of its type, in ASCII; nothing is trimmed,
-guessed or cut, since a stray ``#`` inside a parameter would be another command for the socket. Refusals are
-sentences that say what to give instead, and never repeat the value: it may be a password.
+Pure. A value is accepted only when the whole of it has the form of its type, in ASCII; nothing is guessed or
+cut, since a stray ``#`` inside a parameter would be another command for the socket. Refusals are sentences
+that say what to give instead, and never repeat the value: it may be a password.
 """
 
 import re
@@ -14,6 +14,7 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from devices.errors import DevicesError
+from remosa.lib.phones import normalise_msisdn
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
@@ -276,13 +277,25 @@ class Choice:
 
 
 class Phone:
-    """A phone number in the E.164 form: ``+``, country, number; at most 15 digits."""
+    """A phone number, in any spelling of ``remosa.lib.phones``; in the SMS E.164: ``+``, country, number."""
 
     needs_span, least = False, 0
     form = r"\+[1-9][0-9]{6,14}"
 
     def normalise(self, spec: ParamSpec, given: object) -> Value | None:
-        return str(given) if isinstance(given, str) and re.fullmatch(self.form, given) else None
+        return self.read(given)
+
+    @classmethod
+    def read(cls, given: object) -> str | None:
+        """The E.164 form of what a person wrote; None for what is not one whole number."""
+        if not isinstance(given, str):
+            return None
+        if re.fullmatch(cls.form, given):  # in full already: countries open numbers that no list knows yet
+            return given
+        try:
+            return normalise_msisdn(given)
+        except ValueError:
+            return None
 
     def pattern(self, spec: ParamSpec) -> str:
         return self.form
@@ -291,7 +304,7 @@ class Phone:
         return {"type": "string", "pattern": f"^{self.form}$"}
 
     def hint(self, spec: ParamSpec) -> "Sentence":
-        return _("Write the number in international form without spaces, for example +79001234567.")
+        return _("Write the whole number, for example +79001234567 or 8 900 123-45-67.")
 
 
 class PhoneList:
@@ -305,7 +318,7 @@ class PhoneList:
         low, high = _span(spec)
         if not isinstance(given, list | tuple) or not low <= len(given) <= high:
             return None
-        phones = [str(item) for item in given if isinstance(item, str) and re.fullmatch(Phone.form, item)]
+        phones = [phone for item in given if (phone := Phone.read(item))]
         return phones if len(set(phones)) == len(given) else None
 
     def pattern(self, spec: ParamSpec) -> str:
@@ -318,9 +331,7 @@ class PhoneList:
         return {"type": "array", "items": item, "minItems": low, "maxItems": high, "uniqueItems": True}
 
     def hint(self, spec: ParamSpec) -> "Sentence":
-        sentence = _(
-            "List {low} to {high} different numbers in international form, with commas and no spaces between."
-        )
+        sentence = _("List {low} to {high} different whole numbers, with commas between.")
         low, high = _span(spec)
         return format_lazy(sentence, low=low, high=high)
 

@@ -6,6 +6,8 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from rest_framework import serializers
 
+from devices.api.moves import Moves
+from devices.api.photos import Photos
 from devices.models import Device, DeviceModel, PowerLink, Site
 from devices.services import create_device, link_power, remove_device, unlink_power
 from platforms.api.base import Changes, Creates, Deletes, PlatformViewSet, Reads
@@ -31,7 +33,7 @@ class SiteSerializer(PlatformSerializer):
         ]  # fmt: skip
 
 
-class SitesView(InBulk, Reads, Creates, Changes, Deletes, PlatformViewSet):
+class SitesView(Photos, InBulk, Reads, Creates, Changes, Deletes, PlatformViewSet):
     """Places where devices stand."""
 
     model = Site
@@ -70,7 +72,7 @@ class DeviceSerializer(PlatformSerializer):
         ]  # fmt: skip
 
 
-class DevicesView(InBulk, Reads, Creates, Changes, Deletes, PlatformViewSet):
+class DevicesView(Moves, Photos, InBulk, Reads, Creates, Changes, Deletes, PlatformViewSet):
     """Players, sockets, sensors, agents. DELETE takes a device out of service; its history stays."""
 
     model = Device

@@ -9,7 +9,6 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, status
 from rest_framework.decorators import action
-from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -18,14 +17,12 @@ from devices.models import Device, Onboarding
 from devices.services import cancel_onboarding, start_onboarding, store_onboarding, table_of
 from devices.tables import MAX_BYTES, TableError
 from platforms.api.base import PlatformViewSet, Reads
-from platforms.api.errors import Invalid, TooLarge
-from platforms.api.parsers import JSONParser
+from platforms.api.errors import Invalid
+from platforms.api.parsers import JSONParser, bounded_multipart
 from platforms.api.serializers import PlainCharField, PlatformSerializer
 from platforms.models import Platform
 from platforms.roles import Perm
 from remosa.lib.clock import utcnow
-
-ENVELOPE = 100_000  # bytes of a multipart body besides the file
 
 
 class OnboardingSerializer(PlatformSerializer):
@@ -57,22 +54,12 @@ class OnboardingSerializer(PlatformSerializer):
         return values
 
 
-class TableParser(MultiPartParser):
-    """A file of bounded size, refused by its announced length before it is read."""
-
-    def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
-        length = parser_context["request"].META.get("CONTENT_LENGTH") or "0"
-        if not length.isdigit() or int(length) > MAX_BYTES + ENVELOPE:
-            raise TooLarge(_("The body is larger than %(limit)s bytes.") % {"limit": MAX_BYTES})
-        return super().parse(stream, media_type, parser_context)
-
-
 class OnboardingsView(Reads, PlatformViewSet):
     """Tables of clients. POST checks a table and stores nothing; ``store`` stores all of it or nothing."""
 
     model = Onboarding
     serializer_class = OnboardingSerializer
-    parser_classes = [JSONParser, TableParser]
+    parser_classes = [JSONParser, bounded_multipart(MAX_BYTES)]
     filterset_fields = {"platform": ["exact"], "state": ["exact", "in"]}
     ordering_fields = ("created_at",)
     ordering = ("-created_at", "pk")

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.http import UnreadablePostError
 from django.utils.translation import gettext as _
 from rest_framework.exceptions import ParseError
-from rest_framework.parsers import BaseParser
+from rest_framework.parsers import BaseParser, MultiPartParser
 from rest_framework.renderers import JSONRenderer
 
 from platforms.api.errors import TooLarge
@@ -39,6 +39,22 @@ class JSONParser(BaseParser):
         if len(raw) > limit:
             raise TooLarge(_("The body is larger than %(limit)s bytes.") % {"limit": limit})
         return read_json(raw)
+
+
+ENVELOPE = 100_000  # bytes of a multipart body besides the file
+
+
+def bounded_multipart(max_bytes: int) -> type[MultiPartParser]:
+    """Takes a file of at most ``max_bytes``; a larger body is refused by its announced length, before it is read."""
+
+    class BoundedMultiPartParser(MultiPartParser):
+        def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
+            length = parser_context["request"].META.get("CONTENT_LENGTH") or "0"
+            if not length.isdigit() or int(length) > max_bytes + ENVELOPE:
+                raise TooLarge(_("The body is larger than %(limit)s bytes.") % {"limit": max_bytes})
+            return super().parse(stream, media_type, parser_context)
+
+    return BoundedMultiPartParser
 
 
 def read_json(raw: bytes) -> Any:

@@ -307,10 +307,12 @@ def test_an_injected_number_is_refused(given):
 @pytest.mark.parametrize(
     ("key", "name", "given"),
     [
-        ("add_user", "phone", "89001234567"),
-        ("add_user", "phone", "+7 900 123-45-67"),
+        ("add_user", "phone", "8900123456"),
+        ("add_user", "phone", "+7 900 123-45-67 ext. 2"),
+        ("add_user", "phone", "+7 900#123-45-67"),
         ("add_user", "phone", "+79001234567#"),
-        ("add_user", "phone", "+79001234567\n"),
+        ("add_user", "phone", "+79001234567\n#08#1#"),
+        ("add_user", "phone", "+7９001234567"),
         ("add_user", "phone", "+0123456789"),
         ("add_user", "phone", 79001234567),
         ("factory_reset", "password", "12345"),
@@ -346,12 +348,23 @@ def test_a_refusal_never_repeats_what_was_given():
     assert errors == {"password": "Write 4 digits and nothing else."}
 
 
+@pytest.mark.parametrize(
+    "written", ["89001234567", "+7 (900) 123-45-67", "8 900 123 45 67", "9001234567", " +79001234567\n"]
+)
+def test_a_phone_is_taken_in_every_spelling_and_written_in_one(written):
+    body = render(BY_KEY["D210", "add_user"], {"phone": written}).body
+
+    assert body == "#06#+79001234567#"
+
+
 def test_phone_list_takes_a_list_or_commas_and_no_number_twice():
     spec = BY_KEY["D410", "add_users_level2"]
 
     assert render(spec, {"phones": "+79001234567,+79001234568"}).body == "#60#+79001234567#+79001234568#"
     assert render(spec, {"phones": ["+79001234567"]}).body == "#60#+79001234567#"
     assert list(refusal(spec, {"phones": ["+79001234567", "+79001234567"]})) == ["phones"]
+    assert list(refusal(spec, {"phones": ["+79001234567", "8 900 123-45-67"]})) == ["phones"]
+    assert render(spec, {"phones": "8 900 123-45-67, +79001234568"}).body == "#60#+79001234567#+79001234568#"
     assert list(refusal(spec, {"phones": ["+79001234567", 5]})) == ["phones"]
     assert list(refusal(spec, {"phones": []})) == ["phones"]
 

@@ -58,6 +58,7 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
         "bulk": {"rows": [{"platform": Ref(Platform), "name": "new"}]},
         "bulk_change": {"rows": [{"id": Ref(Site), "name": "new"}]},
         "bulk_delete": {"rows": [{"id": Ref(Site)}]},
+        "photo": {}, "keep_photo": {}, "remove_photo": {},
     },
     "DevicesView": {
         "create": {"platform": Ref(Platform), "site": Ref(Site), "name": "new", "mac": "02:55:00:00:00:01"},
@@ -65,6 +66,10 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
         "bulk": {"rows": [{"platform": Ref(Platform), "site": Ref(Site), "name": "new"}]},
         "bulk_change": {"rows": [{"id": Ref(Device), "site": Ref(Site)}]},
         "bulk_delete": {"rows": [{"id": Ref(Device)}]},
+        "photo": {}, "keep_photo": {}, "remove_photo": {},
+        "move": {"site": Ref(Site), "socket": SOCKET, "line": 1, "reason": "new"},
+        "replace": {"mac": "02:55:00:00:00:03", "reason": "new"},
+        "replace_sim": {"msisdn": "+79165550003", "reason": "new"},
     },
     "PowerLinksView": {"create": {"device": Ref(Device), "socket": SOCKET, "line": 1}},
     "OnboardingsView": {
