@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from django.db import models
+from django.db import models, transaction
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
@@ -11,18 +11,24 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from automation.answers import answer
+from automation.dry_run import dry_run
+from automation.job_templates import TEMPLATES
 from automation.models import (
     ActionRun,
     Case,
     CaseEvent,
     CaseStep,
     GuardRefusal,
+    Holiday,
     Job,
     JobRun,
     JobState,
+    JobVersion,
     Maintenance,
 )
-from automation.services.cases import acknowledge, cancel_case, repair_now
+from automation.services import jobs, shares
+from automation.services.cases import NOTE_LENGTH, acknowledge, add_note, cancel_case, repair_now
 from devices.errors import CommandForbidden
 from platforms.access import may
 from platforms.api import writing
@@ -34,6 +40,9 @@ from platforms.api.serializers import (
     ObjectField,
     PlainCharField,
     PlatformSerializer,
+    SpansField,
+    WeekField,
+    WholeNumberField,
 )
 from platforms.roles import Perm
 from remosa.lib.clock import utcnow
@@ -47,17 +56,20 @@ class JobSerializer(PlatformSerializer):
     labels = LabelsField(required=False)
     alert_labels = LabelsField(required=False)
     params = ObjectField(required=False)
+    hours = WeekField(required=False)
 
     class Meta:
         model = Job
         fields = [
             "id", "platform", "name", "is_enabled", "mode", "source", "exporter", "site", "labels", "devices", "promql",
-            "alert_labels", "operator", "threshold", "hold_s", "fresh_samples", "evidence_max_age_s",
-            "template_key", "params",
+            "promql_range_s", "event_kind", "event_within_s", "cron", "next_at", "overlap",
+            "alert_labels", "operator", "threshold", "clear_threshold", "hold_s", "fresh_samples", "keep_firing_s",
+            "flap_changes", "flap_window_s", "evidence_max_age_s", "hours", "on_air", "on_air_wait_s", "off_air",
+            "lead_s", "template_key", "params",
             "max_attempts", "cooldown_s", "max_actions_per_day", "max_actions_per_week", "patience_s", "verify_s",
             "stable_s", "may_darken_others", "version", "evaluated_at", "broken_reason", "created_at",
         ]  # fmt: skip
-        read_only_fields = ["version", "evaluated_at", "broken_reason", "created_at"]
+        read_only_fields = ["version", "next_at", "evaluated_at", "broken_reason", "created_at"]
         extra_kwargs = {
             "devices": {"required": False},
             "evidence_max_age_s": {"max_value": 86400},
@@ -69,6 +81,80 @@ class JobSerializer(PlatformSerializer):
         if any(device.platform_id != platform.pk for device in values.get("devices", ())):
             raise serializers.ValidationError({"devices": [_("All devices must be of the job's platform.")]})
         return values
+
+
+class JobChangeSerializer(serializers.Serializer):
+    """One column that a version changed."""
+
+    field = serializers.CharField()
+    before = serializers.JSONField(allow_null=True)
+    after = serializers.JSONField(allow_null=True)
+
+
+class JobVersionSerializer(serializers.Serializer):
+    """A rule as it was."""
+
+    number = serializers.IntegerField()
+    at = serializers.DateTimeField()
+    by = serializers.CharField()
+    rule = serializers.JSONField()
+    changes = JobChangeSerializer(many=True)
+
+
+class JobRestoreSerializer(serializers.Serializer):
+    """Which version comes back."""
+
+    version = WholeNumberField(min_value=1, max_value=2**31 - 1)
+
+
+class JobCloneSerializer(serializers.Serializer):
+    """What the copy is called."""
+
+    name = PlainCharField(max_length=200)
+
+
+class DryRunRefusalSerializer(serializers.Serializer):
+    """The guard that would object."""
+
+    guard = serializers.CharField()
+    reason = serializers.CharField()
+    data = serializers.JSONField()
+    lifts_at = serializers.DateTimeField(allow_null=True)
+
+
+class DryRunLineSerializer(serializers.Serializer):
+    """One device: nothing, unknown, hold, act, suggest, write (the job only watches) or refused."""
+
+    device = serializers.IntegerField(source="device.pk")
+    name = serializers.CharField(source="device.name")
+    state = serializers.CharField(source="device.state")
+    value = serializers.FloatField(allow_null=True)
+    since = serializers.DateTimeField(allow_null=True)
+    observed_at = serializers.DateTimeField(allow_null=True)
+    would = serializers.CharField()
+    refusal = DryRunRefusalSerializer(allow_null=True)
+
+
+class DryRunSerializer(serializers.Serializer):
+    """What a job would do just now; at most 200 lines, those first that matter."""
+
+    at = serializers.DateTimeField()
+    matching = serializers.IntegerField()
+    breach = serializers.IntegerField()
+    unknown = serializers.IntegerField()
+    error = serializers.CharField(allow_blank=True)
+    lines = DryRunLineSerializer(many=True)
+
+
+class JobTemplateSerializer(serializers.Serializer):
+    """A job that most people want."""
+
+    key = serializers.CharField()
+    title = serializers.CharField()
+    about = serializers.CharField()
+
+    def get_fields(self) -> dict[str, serializers.Field]:
+        return {**super().get_fields(), "fields": serializers.JSONField()}  # a name that the class itself has
 
 
 class JobsView(Reads, Creates, Changes, Deletes, PlatformViewSet):
@@ -85,11 +171,70 @@ class JobsView(Reads, Creates, Changes, Deletes, PlatformViewSet):
     search_fields = ("name",)
     ordering_fields = ("name", "evaluated_at", "created_at")
     ordering = ("platform", "name", "pk")
-    goes_along = (JobRun, JobState, Job.devices.through)
+    goes_along = (JobRun, JobState, JobVersion, Job.devices.through)
+
+    def create_row(self, values: dict[str, Any]) -> models.Model:
+        row = super().create_row(values)
+        jobs.keep_version(row, by=str(self.request.user), now=utcnow())
+        return row
 
     def change_row(self, row: Job, values: dict[str, Any]) -> Job:
-        by = self.request.user
-        return writing.change(row, values, by=by, platform=row.platform, version=models.F("version") + 1)
+        by, now, before = self.request.user, utcnow(), row.version
+        with transaction.atomic():
+            jobs.keep_version(row, by="", now=now)
+            changed = writing.change(
+                row, values, by=by, platform=row.platform, version=models.F("version") + 1, next_at=None
+            )
+            if changed.version != before:
+                jobs.keep_version(changed, by=str(by), now=now)
+        return changed
+
+    @extend_schema(responses={200: JobVersionSerializer(many=True)}, filters=False)
+    @action(detail=True, methods=["get"], pagination_class=None)
+    def versions(self, request: Request, pk: str | None = None) -> Response:
+        """Every rule that the job had, the newest first, with what each changed."""
+        shown = []
+        for row, changes in jobs.versions_of(self.get_object()):
+            found = [{"field": name, "before": old, "after": new} for name, old, new in changes]
+            shown.append(
+                {"number": row.number, "at": row.at, "by": row.by, "rule": row.rule, "changes": found}
+            )
+        return Response(JobVersionSerializer(shown, many=True).data)
+
+    @extend_schema(request=JobRestoreSerializer, responses={200: JobSerializer})
+    @action(detail=True, methods=["post"])
+    def restore(self, request: Request, pk: str | None = None) -> Response:
+        """Bring an old rule back as a new version. Name, mode, and whether the job is on stay as they are."""
+        job = self.get_object()
+        asked = JobRestoreSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        version = job.versions.filter(number=asked.validated_data["version"]).first()
+        if version is None:
+            raise serializers.ValidationError({"version": [_("There is no such version.")]})
+        jobs.restore(job, version, by=request.user, now=utcnow())
+        return Response(self.get_serializer(job).data)
+
+    @extend_schema(request=JobCloneSerializer, responses={201: JobSerializer})
+    @action(detail=True, methods=["post"])
+    def clone(self, request: Request, pk: str | None = None) -> Response:
+        """A copy under another name, which only watches."""
+        job = self.get_object()
+        asked = JobCloneSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        copy = jobs.clone(job, name=asked.validated_data["name"], by=request.user, now=utcnow())
+        return Response(self.get_serializer(copy).data, status=201)
+
+    @extend_schema(responses={200: DryRunSerializer}, filters=False)
+    @action(detail=True, methods=["get"], url_path="dry-run")
+    def dry_run(self, request: Request, pk: str | None = None) -> Response:
+        """What the job would do just now, device by device; nothing is stored, nothing is sent."""
+        return Response(DryRunSerializer(dry_run(self.get_object(), now=utcnow())).data)
+
+    @extend_schema(responses={200: JobTemplateSerializer(many=True)}, filters=False)
+    @action(detail=False, methods=["get"], pagination_class=None)
+    def templates(self, request: Request) -> Response:
+        """Jobs that most people want: ``fields`` are for a POST to this collection, with a platform and a name."""
+        return Response(JobTemplateSerializer(TEMPLATES, many=True).data)
 
 
 # --- maintenance ---------------------------------------------------------------------------------
@@ -116,6 +261,28 @@ class MaintenanceView(Reads, Creates, Changes, Deletes, PlatformViewSet):
     search_fields = ("reason",)
     ordering_fields = ("starts_at", "ends_at")
     ordering = ("-starts_at", "pk")
+
+
+class HolidaySerializer(PlatformSerializer):
+    """A day with other broadcast hours than its weekday; ``hours`` empty: not on air."""
+
+    hours = SpansField(required=False)
+
+    class Meta:
+        model = Holiday
+        fields = ["id", "platform", "site", "day", "name", "hours"]
+
+
+class HolidaysView(Reads, Creates, Changes, Deletes, PlatformViewSet):
+    """Holidays of a site or of a whole platform."""
+
+    model = Holiday
+    serializer_class = HolidaySerializer
+    related = ("platform", "site")
+    filterset_fields = {"platform": ["exact"], "site": ["exact"], "day": ["exact", "gte", "lte"]}
+    search_fields = ("name",)
+    ordering_fields = ("day",)
+    ordering = ("-day", "pk")
 
 
 # --- cases ---------------------------------------------------------------------------------------
@@ -194,10 +361,15 @@ class CaseDetailSerializer(CaseSerializer):
     events = CaseEventSerializer(many=True, read_only=True)
     runs = ActionRunSerializer(many=True, read_only=True)
     refusals = RefusalSerializer(many=True, read_only=True)
+    answer = serializers.SerializerMethodField()
 
     class Meta(CaseSerializer.Meta):
-        fields = [*CaseSerializer.Meta.fields, "steps", "events", "runs", "refusals"]
+        fields = [*CaseSerializer.Meta.fields, "steps", "events", "runs", "refusals", "answer"]
         read_only_fields = fields
+
+    def get_answer(self, row: Case) -> list[str]:
+        """Why it was switched, or why not, in sentences."""
+        return answer(shares.told_of(row), clock=lambda at: at.isoformat()) if row.device_id else []
 
     def to_representation(self, row: Case) -> dict[str, Any]:
         """Whoever does not see every device reads no names of neighbours."""
@@ -218,6 +390,19 @@ class CaseCancelSerializer(serializers.Serializer):
     """Why it ends without proof."""
 
     reason = PlainCharField(max_length=300)
+
+
+class CaseNoteSerializer(serializers.Serializer):
+    """What was seen or done."""
+
+    text = PlainCharField(max_length=NOTE_LENGTH)
+
+
+class CaseShareSerializer(serializers.Serializer):
+    """The link by which anybody reads the answer, and when it is over."""
+
+    url = serializers.CharField(read_only=True)
+    expires_at = serializers.DateTimeField(read_only=True)
 
 
 class CasesView(Reads, PlatformViewSet):
@@ -278,6 +463,16 @@ class CasesView(Reads, PlatformViewSet):
             raise Conflict(_("No repair was started (%(reason)s).") % {"reason": reason})
         return self._shown(case)
 
+    @extend_schema(request=CaseNoteSerializer, responses={200: CaseDetailSerializer})
+    @action(detail=True, methods=["post"])
+    def note(self, request: Request, pk: str | None = None) -> Response:
+        """Write into the timeline, after the case's end too."""
+        case = self.get_object()
+        asked = CaseNoteSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        add_note(case, text=asked.validated_data["text"], by=request.user, now=utcnow())
+        return self._shown(case)
+
     @extend_schema(request=CaseCancelSerializer, responses={200: CaseDetailSerializer})
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: str | None = None) -> Response:
@@ -287,6 +482,26 @@ class CasesView(Reads, PlatformViewSet):
         asked.is_valid(raise_exception=True)
         if not cancel_case(case, by=request.user, reason=asked.validated_data["reason"], now=utcnow()):
             raise Conflict(_("This case has ended already."))
+        return self._shown(case)
+
+    @extend_schema(request=None, responses={200: CaseShareSerializer})
+    @action(detail=True, methods=["post"])
+    def share(self, request: Request, pk: str | None = None) -> Response:
+        """The link by which anybody reads why the device was switched: the one there is, or a new one for a week."""
+        case = self.get_object()
+        if case.kind != Case.Kind.DEVICE:
+            raise Conflict(_("Only the case of one device can be shared."))
+        found = shares.share(case, by=request.user, now=utcnow())
+        link = {"url": shares.link_of(found), "expires_at": shares.ends_at(found)}
+        return Response(CaseShareSerializer(link).data)
+
+    @extend_schema(request=None, responses={200: CaseDetailSerializer})
+    @action(detail=True, methods=["post"])
+    def unshare(self, request: Request, pk: str | None = None) -> Response:
+        """Take the link back."""
+        case = self.get_object()
+        if not shares.end_share(case, by=request.user, now=utcnow()):
+            raise Conflict(_("There is no link to take back."))
         return self._shown(case)
 
     def _shown(self, case: Case) -> Response:

@@ -42,8 +42,17 @@ CHILDREN: dict[type, tuple[str, ...]] = {
 }
 
 
+# what a kind of value may be compared by; only numbers have a second threshold
+OPERATORS: dict[str, tuple[str, ...]] = {"number": tuple(COMPARE), "state": ("==",)}
+UPWARDS, DOWNWARDS = (">", ">="), ("<", "<=")
+
+
 class ConditionError(ValueError):
-    """The condition cannot be used; the text says what to change."""
+    """The condition cannot be used; the text says what to change, ``field`` where."""
+
+    def __init__(self, sentence: str, *, field: str = "promql") -> None:
+        super().__init__(sentence)
+        self.field = field
 
 
 def holds(value: float, op: str, threshold: float) -> bool | None:
@@ -51,6 +60,32 @@ def holds(value: float, op: str, threshold: float) -> bool | None:
     if math.isnan(value):
         return None
     return COMPARE[op](value, threshold)
+
+
+def lingers(value: float, op: str, clear: float | None) -> bool:
+    """Whether a value that is not bad (any more) has not come past the clear threshold yet."""
+    if clear is None or math.isnan(value):
+        return False
+    return value > clear if op in UPWARDS else value < clear
+
+
+def check_comparison(kind: str, op: str, threshold: float, clear: float | None) -> None:
+    """Raise ConditionError unless a value of ``kind`` ("number", "state") can be compared like this."""
+    if op not in OPERATORS[kind]:
+        raise ConditionError(_("This source has no numbers: it can only be “=”."), field="operator")
+    for field, number in (("threshold", threshold), ("clear_threshold", clear)):
+        if number is not None and not math.isfinite(number):
+            raise ConditionError(_("Write a number."), field=field)
+    if clear is None:
+        return
+    if kind != "number" or op not in (*UPWARDS, *DOWNWARDS):
+        raise ConditionError(
+            _("A second threshold makes sense for <, ≤, > and ≥ only."), field="clear_threshold"
+        )
+    if (clear > threshold) if op in UPWARDS else (clear < threshold):
+        raise ConditionError(
+            _("The condition must be over at a value on the good side of the threshold."), field="clear_threshold"
+        )  # fmt: skip
 
 
 def check_promql(query: str, *, platform_id: int) -> None:

@@ -19,7 +19,12 @@ class Verdict(StrEnum):
 class Edge(StrEnum):
     NONE = "none"
     FIRED = "fired"
+    AGAIN = "again"  # bad again while it was recovering: the same episode goes on
     RESOLVED = "resolved"
+
+
+RAISED = ("firing", "recovering")
+KEPT_CHANGES = 30  # of a view, the newest: more are not needed to call it flapping
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,7 @@ class Reading:
     value: float | None = None
     upstream_ok: bool = True
     expected: bool = False  # dark by our own doing (its socket is being cycled)
+    lingers: bool = False  # not bad enough to raise, not good enough to clear: what is raised stays raised
 
 
 @dataclass(frozen=True)
@@ -43,17 +49,22 @@ class View:
     samples: int = 0
     last_sample_at: datetime | None = None
     episode: int = 0
+    changes: tuple[datetime, ...] = ()  # when it became bad or good, oldest first
 
 
-def judge(reading: Reading | None, *, max_age: timedelta, now: datetime) -> Verdict:
-    """BREACH and OK need a fresh, positive answer of a healthy upstream; everything else is UNKNOWN."""
+def judge(reading: Reading | None, *, max_age: timedelta, now: datetime, is_raised: bool = False) -> Verdict:
+    """BREACH and OK need a fresh, positive answer of a healthy upstream; everything else is UNKNOWN.
+
+    ``is_raised``: the job holds the condition for true already, so that a value between its two
+    thresholds is still one.
+    """
     if reading is None or reading.breach is None or reading.observed_at is None:
         return Verdict.UNKNOWN
     if not reading.upstream_ok or (reading.expected and reading.breach):
         return Verdict.UNKNOWN
     if now - reading.observed_at > max_age or reading.observed_at - now > max_age:
         return Verdict.UNKNOWN
-    return Verdict.BREACH if reading.breach else Verdict.OK
+    return Verdict.BREACH if reading.breach or (reading.lingers and is_raised) else Verdict.OK
 
 
 def advance(
@@ -64,8 +75,12 @@ def advance(
     hold: timedelta,
     fresh_samples: int,
     max_gap: timedelta,
+    keep: timedelta = timedelta(),
 ) -> tuple[View, Edge]:
     """The next view and the edge that was crossed.
+
+    What is raised stays so (``recovering``) until all is well for ``keep``.
+
 
     The hold is measured between observations, never against the clock alone: ``since`` is the first
     breaching observation, and the newest one must lie ``hold`` behind it. An observation vouches for
@@ -77,11 +92,13 @@ def advance(
     if view.last_sample_at is not None and observed_at <= view.last_sample_at:
         return view, Edge.NONE
     if verdict is Verdict.OK:
-        return _calm(view, observed_at)
+        return _calm(view, observed_at, keep=keep)
     if view.phase == "firing":
         return replace(view, last_sample_at=observed_at), Edge.NONE
+    if view.phase == "recovering":
+        return replace(_changed(view, observed_at), phase="firing"), Edge.AGAIN
     if view.phase == "ok" or view.since is None or view.last_sample_at is None:
-        view = replace(view, phase="pending", since=observed_at, samples=1, last_sample_at=observed_at)
+        view = replace(_changed(view, observed_at), phase="pending", since=observed_at, samples=1)
     else:
         silence = max(timedelta(), observed_at - view.last_sample_at - max_gap)
         view = replace(view, since=view.since + silence, samples=view.samples + 1, last_sample_at=observed_at)
@@ -99,15 +116,40 @@ def forget(view: View, *, now: datetime, down_since: datetime | None = None) -> 
     """
     last = view.last_sample_at if view.last_sample_at is None or view.last_sample_at <= now else None
     again = last is not None and down_since is not None and down_since > last
-    if view.phase == "pending" or (view.phase == "firing" and again):
+    if view.phase == "pending" or (view.phase in RAISED and again):
         return replace(view, phase="ok", since=None, samples=0, last_sample_at=last)
     return replace(view, last_sample_at=last)
 
 
-def _calm(view: View, observed_at: datetime) -> tuple[View, Edge]:
+def pend(view: View, *, since: datetime) -> View:
+    """The condition is true, and its hold begins at ``since``."""
+    return replace(view, phase="pending", since=since, samples=1)
+
+
+def _calm(view: View, observed_at: datetime, *, keep: timedelta) -> tuple[View, Edge]:
     """The condition is not true any more."""
-    edge = Edge.RESOLVED if view.phase == "firing" else Edge.NONE
-    return replace(view, phase="ok", since=None, samples=0, last_sample_at=observed_at), edge
+    raised = view.phase in RAISED
+    if view.phase in ("pending", "firing"):
+        view = _changed(view, observed_at)
+    view = replace(view, last_sample_at=observed_at)
+    if raised and keep:
+        began = view.since if view.phase == "recovering" and view.since is not None else observed_at
+        if observed_at - began < keep:
+            return replace(view, phase="recovering", since=began), Edge.NONE
+    edge = Edge.RESOLVED if raised else Edge.NONE
+    return replace(view, phase="ok", since=None, samples=0), edge
+
+
+def _changed(view: View, at: datetime) -> View:
+    return replace(view, last_sample_at=at, changes=(*view.changes, at)[-KEPT_CHANGES:])
+
+
+def flapping_until(
+    changes: tuple[datetime, ...], *, most: int, window: timedelta, now: datetime
+) -> datetime | None:
+    """Until when a view that changed ``most`` times or more within ``window`` is flapping; None when it is not."""
+    lately = [at for at in changes if now - window < at <= now]
+    return lately[-most] + window if most and len(lately) >= most else None
 
 
 LATE = timedelta(minutes=3)  # without a beat of the evaluator

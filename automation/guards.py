@@ -6,23 +6,28 @@ decisive ones again inside the outbox's barrier, the last moment before the SMS 
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import JSONField, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 
 from automation import alert_evidence
-from automation.engine import is_mass
-from automation.models import Case, Job, Maintenance
+from automation.calendar import Air, Timing, air_at, timing
+from automation.engine import flapping_until, is_mass
+from automation.models import Case, Holiday, Job, JobState, Maintenance
 from automation.peers import SCOPES, WINDOW, groups_of
+from automation.repairs import COMMAND, is_whole, plan_of
 from automation.services import health
 from automation.sources import DARKENING, devices_of, max_age_of
 from automation.states import LIVE, STILL_WANTED, Mode
-from devices.models import Command, CommandTemplate, Device, PowerLink
+from devices.models import Command, Device, PowerLink, Restoration
+from devices.services import transport_of
 from devices.services.bench import firmware_of, is_bench_checked
-from devices.states import IN_FLIGHT, MAY_HAVE_ACTED, CommandState, DeviceState
+from devices.services.commands import being_restored
+from devices.states import IN_FLIGHT, MAY_HAVE_ACTED, CommandState, DeviceState, RestorationState
 from exporters.models import ExporterTarget
 from platforms import quotas
 from platforms.switches import stopping
@@ -50,6 +55,7 @@ class Candidate:
     device: Device
     link: PowerLink | None
     by_person: bool = False
+    changes: tuple[datetime, ...] = ()  # when the job saw the device become bad or good
 
     @property
     def socket(self) -> Device | None:
@@ -62,14 +68,19 @@ Guard = Callable[[Candidate, datetime], Refusal | None]
 
 def candidate_of(case: Case, *, by_person: bool = False) -> Candidate:
     """The candidate of a device case, read fresh."""
-    device = Device.objects.select_related("site", "platform").get(cases=case)
+    seen = JobState.objects.filter(job=case.job_id, device=OuterRef("pk")).values("changes")[:1]
+    rows = Device.objects.select_related("site", "platform").annotate(
+        changes_seen=Subquery(seen, output_field=JSONField())
+    )
+    device = rows.get(cases=case)
     link = (
         PowerLink.objects.filter(device=device, valid_to=None)
         .select_related("socket__model", "socket__platform")
         .first()
     )
     assert case.job is not None  # noqa: S101  callers ask only for cases with a job
-    return Candidate(case=case, job=case.job, device=device, link=link, by_person=by_person)
+    changes = tuple(datetime.fromtimestamp(at, tz=UTC) for at in device.changes_seen or ())
+    return Candidate(case, case.job, device, link, by_person, changes)
 
 
 def kill_switch(candidate: Candidate, now: datetime) -> Refusal | None:
@@ -117,13 +128,65 @@ def own_health(candidate: Candidate, now: datetime) -> Refusal | None:
     return Refusal("own_health", found.reason, lifts_at=found.until) if found else None
 
 
+def air_of(job: Job, device: Device, *, now: datetime) -> Air | None:
+    """Whether the place of the device is on air, by the job's own hours or those of the site; None: not told."""
+    site = device.site
+    week = job.hours or (site.broadcast_hours if site is not None else {})
+    if not week:
+        return None
+    here = Q(site=None) | Q(site=device.site_id) if site is not None else Q(site=None)
+    days = Holiday.objects.filter(here, platform=device.platform_id)
+    near = days.filter(day__range=(now.date() - timedelta(days=3), now.date() + timedelta(days=15)))
+    # the site's own word about a day counts more than the platform's
+    holidays: dict[date, list[str]] = {
+        row.day: row.hours for row in sorted(near, key=lambda row: row.site_id is not None)
+    }
+    zone = ZoneInfo(site.time_zone if site is not None else device.platform.time_zone)
+    return air_at(week, zone=zone, holidays=holidays, now=now)
+
+
+def timing_of(case: Case, job: Job, device: Device, *, now: datetime) -> Timing:
+    """What the clock of the place allows the job to do for this case now."""
+    return timing(
+        job.manners, air_of(job, device, now=now), down_since=case.down_since or case.opened_at, now=now
+    )
+
+
+def mode_now(case: Case, job: Job, device: Device | None, *, now: datetime) -> str:
+    """What the job may do for the case now: on an alert alone, and on air, an automatic job may only suggest."""
+    mode = alert_evidence.mode_of(job, device)
+    if mode != Mode.AUTO or device is None:
+        return mode
+    return Mode.SUGGEST if timing_of(case, job, device, now=now).may == "suggest" else mode
+
+
+def broadcast_hours(candidate: Candidate, now: datetime) -> Refusal | None:
+    """Screens are on air, or it is the middle of the night: the job waits for a better time."""
+    if candidate.by_person:
+        return None
+    found = timing_of(candidate.case, candidate.job, candidate.device, now=now)
+    return Refusal("broadcast_hours", found.reason, lifts_at=found.until) if found.may == "nothing" else None
+
+
+def flapping(candidate: Candidate, now: datetime) -> Refusal | None:
+    """It goes and comes too often for a repair to mean anything."""
+    if candidate.by_person:
+        return None
+    job = candidate.job
+    window = timedelta(seconds=job.flap_window_s)
+    until = flapping_until(candidate.changes, most=job.flap_changes, window=window, now=now)
+    data = {"changes": job.flap_changes, "window_s": job.flap_window_s}
+    return Refusal("flapping", "changes_too_often", data, until) if until is not None else None
+
+
 def scope(candidate: Candidate, now: datetime) -> Refusal | None:
     """The platform, the device and the job must still be meant."""
     if not candidate.device.platform.is_active:
         return Refusal("scope", "platform_inactive")
     if not candidate.device.is_active:
         return Refusal("scope", "device_removed")
-    if not candidate.by_person and not devices_of(candidate.job).filter(pk=candidate.device.pk).exists():
+    job = candidate.job  # one without a number is tried out by a person, who named its devices
+    if job.pk and not candidate.by_person and not devices_of(job).filter(pk=candidate.device.pk).exists():
         return Refusal("scope", "not_in_the_job")
     return None
 
@@ -230,40 +293,53 @@ def power(candidate: Candidate, now: datetime) -> Refusal | None:
     if socket.model is None or not (candidate.by_person or is_bench_checked(socket)):
         model = f"{socket.model} {firmware_of(socket)}".strip()
         return Refusal("power", "model_not_checked", {"model": model})
-    template = socket.model.templates.filter(key=candidate.job.template_key).first()
-    if template is None:
+    plan = plan_of(candidate.job, socket, link.line)
+    if plan is None:
         return Refusal(
             "power", "no_such_command", {"model": str(socket.model), "command": candidate.job.template_key}
         )
-    if not template.is_repair:
+    template = plan.templates[0]
+    if not is_whole(plan):
         return Refusal("power", "not_a_repair", {"command": template.key})
     if template.line not in (0, link.line):
         return Refusal("power", "wrong_line", {"command": template.key, "line": link.line})
     if socket.facts.get("mains") == "lost":
         return Refusal("power", "no_mains", {"socket": socket.name})
-    last = (
-        Command.objects.filter(device=socket, state__in=MAY_HAVE_ACTED, power__in=SWITCHING)
-        .order_by("-created_at")
-        .first()
-    )
-    if last is not None and last.power in ("off", "off_later") and last.source != Command.Source.JOB:
+    if _left_off_by_person(link):
         return Refusal("power", "switched_off_by_person", {"socket": socket.name})
-    return _neighbours(candidate, link, template)
+    return _neighbours(candidate, link, link.line if plan.way != COMMAND else template.line)
 
 
-def _neighbours(candidate: Candidate, link: PowerLink, template: CommandTemplate) -> Refusal | None:
+def _left_off_by_person(link: PowerLink) -> bool:
+    """Whether the last that was done to this output is an OFF after which somebody wants it off."""
+    switched = Command.objects.filter(
+        device=link.socket, template__line__in=(0, link.line), state__in=MAY_HAVE_ACTED, power__in=SWITCHING
+    )
+    last = switched.select_related("restoration").order_by("-created_at").first()
+    if last is None or last.power not in ("off", "off_later"):
+        return False
+    story = last.restoration
+    if story is None or story.way == Restoration.Way.WATCH:
+        return last.source != Command.Source.JOB
+    return story.state == RestorationState.CANCELLED
+
+
+def _neighbours(candidate: Candidate, link: PowerLink, line: int) -> Refusal | None:
     if candidate.job.may_darken_others or candidate.by_person:
         return None
     others = PowerLink.objects.filter(socket=link.socket, valid_to=None).exclude(device=candidate.device)
-    if template.line:
-        others = others.filter(line=template.line)
+    if line:
+        others = others.filter(line=line)
     online = others.filter(device__state=DeviceState.ONLINE, device__is_active=True)
     healthy = list(online.values_list("device__name", flat=True)[:10])
     return Refusal("power", "feeds_healthy_players", {"players": healthy}) if healthy else None
 
 
 def lane(candidate: Candidate, now: datetime) -> Refusal | None:
-    """The socket is still busy with another command."""
+    """The socket is still busy with another command, or with bringing this output back."""
+    link = candidate.link
+    if link is not None and being_restored(link.socket_id, link.line):
+        return Refusal("lane", "output_being_restored", {"socket": str(candidate.socket)})
     busy = Command.objects.filter(device=candidate.socket, state__in=IN_FLIGHT, lane_exempt=False).first()
     return (
         Refusal("lane", "socket_busy", {"socket": str(candidate.socket), "state": busy.state})
@@ -322,6 +398,9 @@ RADII = (
     Radius("platform", 10, 3, 0.1),
     Radius("everything", 10, 50, 0.0),
 )
+GATEWAY = Radius("gateway", 10, 10, 0.05)  # share: of the players of the platform
+BURST = 3  # actions that one gateway takes at once
+PAUSE_S = (20, 60)  # between those that follow
 
 
 def blast_radius(candidate: Candidate, now: datetime) -> Refusal | None:
@@ -331,13 +410,37 @@ def blast_radius(candidate: Candidate, now: datetime) -> Refusal | None:
     for radius in RADII:
         if refusal := _within(radius, candidate, now):
             return refusal
+    return _through_gateway(candidate, now)
+
+
+def _through_gateway(candidate: Candidate, now: datetime) -> Refusal | None:
+    """What many cases ask for together leaves one by one: a few at once, the others at a distance."""
+    socket = candidate.socket
+    if socket is None:
+        return None
+    times = transport_of(socket).lately(socket, since=now - GATEWAY.window)
+    if len(times) < BURST:
+        return None
+    if len(times) >= GATEWAY.least:
+        players = Device.objects.filter(
+            platform=candidate.device.platform_id, kind=Device.Kind.PLAYER
+        ).count()
+        limit = max(GATEWAY.least, int(players * GATEWAY.share))
+        if len(times) >= limit:
+            data = {"limit": limit, "window_s": GATEWAY.window.total_seconds()}
+            return Refusal("blast_radius", "gateway_limit", data, times[-limit] + GATEWAY.window)
+    least, most = PAUSE_S
+    pause = timedelta(seconds=least + candidate.case.pk.int % (most - least + 1))
+    if now < times[-1] + pause:
+        return Refusal("blast_radius", "gateway_pace", {"at_once": BURST}, times[-1] + pause)
     return None
 
 
 def _within(radius: Radius, candidate: Candidate, now: datetime) -> Refusal | None:
-    acted = Command.objects.filter(
-        source=Command.Source.JOB, power__in=DARKENING, created_at__gt=now - radius.window
-    )
+    # a reboot by several SMS counts from its first one, which switches nothing off yet
+    starts = Q(power__in=DARKENING) & ~Q(restoration__way=Restoration.Way.ARMED)
+    starts |= Q(power="on_later", restoration__way=Restoration.Way.ARMED)
+    acted = Command.objects.filter(starts, source=Command.Source.JOB, created_at__gt=now - radius.window)
     acted = acted.exclude(state__in=["blocked", "cancelled", "expired", "superseded", "failed"])
     mine, device = Device.objects.none(), candidate.device
     if radius.scope == "job":
@@ -367,9 +470,12 @@ def _within(radius: Radius, candidate: Candidate, now: datetime) -> Refusal | No
 
 
 def budget(candidate: Candidate, now: datetime) -> Refusal | None:
-    """Automation spends only its share of the platform's SMS."""
+    """Automation spends only its share of the platform's SMS, and begins nothing that it could not end."""
+    link = candidate.link
+    plan = plan_of(candidate.job, link.socket, link.line) if link is not None else None
+    wanted = len(plan.templates) if plan is not None else 1
     left = quotas.remaining(candidate.device.platform, quotas.SMS, at=now, for_people=candidate.by_person)
-    return Refusal("budget", "sms_limit", {"left": left}) if left < 1 else None
+    return Refusal("budget", "sms_limit", {"left": left}) if left < wanted else None
 
 
 def _actions(candidate: Candidate) -> Any:
@@ -384,12 +490,13 @@ def _actions(candidate: Candidate) -> Any:
 
 
 GUARDS: tuple[Guard, ...] = (
-    scope, kill_switch, maintenance, own_health, evidence, upstream, mass_change, power, lane, cooldown, chronic,
-    blast_radius, budget,
+    scope, kill_switch, maintenance, own_health, evidence, upstream, mass_change, flapping, broadcast_hours, power,
+    lane, cooldown, chronic, blast_radius, budget,
 )  # fmt: skip
 # asked again at the barrier; the others are about planning (the lane is the command's own by now)
 LAST_GUARDS: tuple[Guard, ...] = (
-    scope, kill_switch, maintenance, own_health, upstream, mass_change, power, cooldown, chronic,
+    scope, kill_switch, maintenance, own_health, upstream, mass_change, flapping, broadcast_hours, power, cooldown,
+    chronic,
 )  # fmt: skip
 
 
@@ -405,11 +512,12 @@ def case_still_wants(command: Command, *, now: datetime) -> str | None:
     """COMMAND_GUARDS: a case's command leaves only while its case, its job and its evidence still stand."""
     if command.case_id is None:
         return None
-    case = Case.objects.select_related("job__platform", "parent", "device").filter(pk=command.case_id).first()
+    cases = Case.objects.select_related("job__platform", "parent", "device__site", "device__platform")
+    case = cases.filter(pk=command.case_id).first()
     if case is None or case.state not in STILL_WANTED:
         return "case_closed"
     by_person = command.source != Command.Source.JOB
-    if case.job is None or not (by_person or _job_stands(case, case.job)):
+    if case.job is None or not (by_person or _job_stands(case, case.job, now=now)):
         return "job_changed"
     candidate = candidate_of(case, by_person=by_person)
     if candidate.socket is None or candidate.socket.pk != command.device_id:
@@ -423,7 +531,7 @@ def case_still_wants(command: Command, *, now: datetime) -> str | None:
     return None
 
 
-def _job_stands(case: Case, job: Job) -> bool:
+def _job_stands(case: Case, job: Job, *, now: datetime) -> bool:
     """The job acts by itself, and is the one under which the command was planned."""
-    mode = alert_evidence.mode_of(job, case.device)
+    mode = mode_now(case, job, case.device, now=now)
     return job.is_enabled and mode == Mode.AUTO and job.version == case.job_version

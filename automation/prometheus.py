@@ -6,6 +6,7 @@ Source: Prometheus HTTP API, ``POST /api/v1/query``; samples are ``[unix seconds
 import base64
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any, Generic, TypeVar
 
 import msgspec
 import promql_parser
@@ -18,6 +19,8 @@ from remosa.lib import http
 from remosa.lib.clock import utcnow
 
 NOTED_EVERY = timedelta(seconds=30)
+QUERY_REFUSED = (400, 422)  # it was read, and cannot be evaluated
+POINTS, FINEST_S = 60, 15  # of a range: so many points, and no closer
 MAX_ANSWER = 64 * 1024 * 1024  # bytes: 100,000 series are 20 MB
 
 
@@ -30,19 +33,27 @@ class Sample:
     at: datetime
 
 
+Row = TypeVar("Row")
+
+
 class _Series(msgspec.Struct):
     metric: dict[str, str]
     value: tuple[float, str]
 
 
-class _Data(msgspec.Struct):
+class _Run(msgspec.Struct):
+    metric: dict[str, str]
+    values: list[tuple[float, str]]
+
+
+class _Data(msgspec.Struct, Generic[Row]):
     resultType: str
-    result: list[_Series]
+    result: list[Row]
 
 
-class _Answer(msgspec.Struct):
+class _Answer(msgspec.Struct, Generic[Row]):
     status: str
-    data: _Data | None = None
+    data: _Data[Row] | None = None
     error: str = ""
     warnings: list[str] = []
 
@@ -61,11 +72,13 @@ def query_vector(promql: str, *, at: datetime) -> list[Sample]:
     For a plain selector the samples carry the time of their scrape, so that the same scrape is never
     counted as two observations; for other expressions Prometheus does not tell, and ``at`` stands.
     """
-    series = _ask(promql, at=at)
+    series = _instant(promql, at=at)
     scraped: dict[tuple[tuple[str, str], ...], float] = {}
     try:
         if isinstance(promql_parser.parse(promql), promql_parser.VectorSelector):
-            scraped = {_key(row.metric): float(row.value[1]) for row in _ask(f"timestamp({promql}\n)", at=at)}
+            scraped = {
+                _key(row.metric): float(row.value[1]) for row in _instant(f"timestamp({promql}\n)", at=at)
+            }
         return [
             Sample(
                 labels=row.metric,
@@ -78,31 +91,66 @@ def query_vector(promql: str, *, at: datetime) -> list[Sample]:
         raise PrometheusUnavailable(f"Prometheus: not the expected answer: {exc}") from exc
 
 
+@dataclass(frozen=True)
+class Run:
+    """One series over a time: its points, oldest first. ``expected`` says how many there could be."""
+
+    labels: dict[str, str]
+    points: list[tuple[datetime, float]]
+    expected: int
+
+
+def query_range(promql: str, *, span: timedelta, at: datetime) -> list[Run]:
+    """Evaluate ``promql`` over the ``span`` before ``at``. PrometheusUnavailable as for an instant."""
+    step_s = max(FINEST_S, round(span.total_seconds() / POINTS))
+    start = at - span
+    expected = int(span.total_seconds() // step_s) + 1
+    asked = {"start": f"{start.timestamp():.3f}", "end": f"{at.timestamp():.3f}", "step": str(step_s)}
+    runs: list[_Run] = _ask(promql, path="query_range", asked=asked, answer=_Answer[_Run], wanted="matrix")
+    try:
+        return [
+            Run(
+                row.metric,
+                [(datetime.fromtimestamp(when, tz=UTC), float(value)) for when, value in row.values],
+                expected,
+            )
+            for row in runs
+        ]
+    except (ValueError, OverflowError, OSError) as exc:  # a number or a time that is none
+        raise PrometheusUnavailable(f"Prometheus: not the expected answer: {exc}") from exc
+
+
 def _key(labels: dict[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted((name, value) for name, value in labels.items() if name != "__name__"))
 
 
-def _ask(promql: str, *, at: datetime) -> list[_Series]:
+def _instant(promql: str, *, at: datetime) -> list[_Series]:
+    asked = {"time": f"{at.timestamp():.3f}"}
+    found: list[_Series] = _ask(promql, path="query", asked=asked, answer=_Answer[_Series], wanted="vector")
+    return found
+
+
+def _ask(promql: str, *, path: str, asked: dict[str, str], answer: Any, wanted: str) -> list[Any]:
     target = connection()
     if target is None:
         raise PrometheusUnavailable(_("No Prometheus is connected. Ask the superadmin to set its address."))
     try:
         response = http.request(
             "POST",
-            target.url.rstrip("/") + "/api/v1/query",
-            data={"query": promql, "time": f"{at.timestamp():.3f}", "timeout": f"{target.timeout_s:g}s"},
+            f"{target.url.rstrip('/')}/api/v1/{path}",
+            data={"query": promql, **asked, "timeout": f"{target.timeout_s:g}s"},
             headers=_headers(target),
             deadline_s=target.timeout_s + 2,
             max_bytes=MAX_ANSWER,
         )
-        series = _read(response)
+        series = _read(response, answer, wanted)
     except (http.HttpFailure, PrometheusUnavailable) as exc:
         trouble = (
             exc
             if isinstance(exc, PrometheusUnavailable)
             else PrometheusUnavailable(f"Prometheus: {exc.reason}")
         )
-        _note(target, error=str(trouble)[:300])
+        _note(target, error="" if trouble.of_query else str(trouble)[:300])
         raise trouble from exc
     _note(target, error="")
     return series
@@ -128,15 +176,19 @@ def _headers(target: PrometheusConnection) -> dict[str, str]:
     return {"Authorization": f"Bearer {target.secret}"}
 
 
-def _read(response: http.Response) -> list[_Series]:
+def _read(response: http.Response, form: Any, wanted: str) -> list[Any]:
     try:
-        answer = msgspec.json.decode(response.body, type=_Answer)
+        answer = msgspec.json.decode(response.body, type=form)
     except msgspec.MsgspecError as exc:
         raise PrometheusUnavailable(f"Prometheus: HTTP {response.status}, not the expected answer") from exc
     if response.status != 200 or answer.status != "success" or answer.data is None:
-        raise PrometheusUnavailable(f"Prometheus: {answer.error[:200] or response.status}")
+        of_query = response.status in QUERY_REFUSED
+        raise PrometheusUnavailable(f"Prometheus: {answer.error[:200] or response.status}", of_query=of_query)
     if answer.warnings:
         raise PrometheusUnavailable(f"Prometheus: partial answer: {answer.warnings[0][:200]}")
-    if answer.data.resultType != "vector":
-        raise PrometheusUnavailable(f"Prometheus: the query returns a {answer.data.resultType}")
-    return answer.data.result
+    if answer.data.resultType != wanted:
+        raise PrometheusUnavailable(
+            f"Prometheus: the query returns a {answer.data.resultType}", of_query=True
+        )
+    found: list[Any] = answer.data.result
+    return found

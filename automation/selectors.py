@@ -11,6 +11,7 @@ from django.db.models import Case as When
 from django.db.models import When as Condition
 
 from automation.models import ActionRun, Case, CaseEvent, GuardRefusal
+from automation.repairs import deed_of
 from automation.sentences import headline, refusal_sentence, step_sentence
 from automation.states import LIVE, CaseState, Mode
 
@@ -80,7 +81,7 @@ def board(cases: QuerySet[Case]) -> QuerySet[Case]:
 
 
 def case_lines(cases: Iterable[Case], *, now: datetime, names: bool = True) -> list[CaseLine]:
-    """Each case in words, in the given order; two queries, however many cases.
+    """Each case in words, in the given order; a handful of queries, however many cases.
 
     ``names`` False keeps the names of other devices out, for readers who do not see every device.
 
@@ -88,10 +89,8 @@ def case_lines(cases: Iterable[Case], *, now: datetime, names: bool = True) -> l
     """
     rows = list(cases)
     keys = [case.pk for case in rows if case.state in LIVE]
-    runs = {
-        run.case_id: run
-        for run in ActionRun.objects.filter(case__in=keys).select_related("command").order_by("attempt")
-    }
+    tried = ActionRun.objects.filter(case__in=keys).select_related("command__restoration").order_by("attempt")
+    runs = {run.case_id: run for run in tried.prefetch_related("command__restoration__commands")}
     refusals = _standing_refusals(keys)
     return [_line(case, runs.get(case.pk), refusals, now=now, names=names) for case in rows]
 
@@ -124,12 +123,13 @@ def _line(
     waits_for_mass = case.parent is not None and case.parent.state in LIVE
     until = case.closed_at or now
     down_for = until - case.down_since if case.down_since else None
+    deed = deed_of(run)
     step = step_sentence(
         state=case.state,
         mode=case.mode,
         attempts=case.attempts,
         max_attempts=case.job.max_attempts if case.job else 0,
-        command_state=run.command.state if run and run.command else "",
+        command_state=deed.state if deed else "",
         refusal=objection,
         is_back=case.state == CaseState.VERIFYING and case.back_since is not None,
         waits_for_mass=waits_for_mass,

@@ -46,8 +46,16 @@ def why_sentence(why: str) -> str:
         "outcome_unknown": _(
             "It is not known whether the SMS reached the socket. Nothing will be sent again by itself."
         ),
+        "not_on_again": _(
+            "The socket did not confirm that it is on again. REMOSA goes on trying; somebody must look on the spot."
+        ),
         "suggestion_expired": _("Nobody answered the proposal of a power cycle in time."),
         "chronic": _("The device needs this too often: look for the cause on the spot."),
+        "job_broken": _("A job cannot run, so nothing is watched by it. Its page says why."),
+        "prometheus_down": _("Prometheus does not answer: jobs that ask it watch nothing."),
+        "job_runs_again": _("The job runs again."),
+        "job_off": _("The job was switched off or deleted."),
+        "flapping": _("The device goes and comes again and again: look for the cause on the spot."),
         "guards_refuse": _("Automation was not allowed to act for too long. See “Why not” in the case."),
         "command_refused": _("The socket refused the command."),
         "command_not_executed": _("The SMS did not reach the socket."),
@@ -222,6 +230,10 @@ def refusal_sentence(guard: str, reason: str, data: Data, *, names: bool = True)
         "socket_busy": lambda: (
             _("The socket “%(socket)s” is busy with another command.") % {"socket": data.get("socket", "")}
         ),
+        "output_being_restored": lambda: (
+            _("The socket “%(socket)s” is just bringing this output back.")
+            % {"socket": data.get("socket", "")}
+        ),
         "too_soon": lambda: (
             _("It was power-cycled a moment ago: there is a pause of %(pause)s between attempts.")
             % {"pause": span_words(float(data.get("pause_s") or 0))}
@@ -247,6 +259,11 @@ def refusal_sentence(guard: str, reason: str, data: Data, *, names: bool = True)
             _("Automation waits: it has acted %(limit)s times on this platform within %(span)s.")
             % _many(data)
         ),
+        "gateway_limit": lambda: (
+            _("Automation waits: %(limit)s commands went through this SMS gateway within %(span)s.")
+            % _many(data)
+        ),
+        "gateway_pace": lambda: _("Several commands leave one after another: this one waits for its turn."),
         "everything_limit": lambda: (
             _("Automation waits: it has acted %(limit)s times altogether within %(span)s.") % _many(data)
         ),
@@ -258,6 +275,13 @@ def refusal_sentence(guard: str, reason: str, data: Data, *, names: bool = True)
         ),
         "under_maintenance": lambda: (
             _("Works are going on here: %(reason)s.") % {"reason": data.get("reason", "")}
+        ),
+        "on_air": lambda: _("The place is on air: the job leaves it alone until the broadcast ends."),
+        "on_air_wait": lambda: _("The place is on air: the job waits first, it may come back by itself."),
+        "before_opening": lambda: _("The place is off air: the job repairs before the next opening."),
+        "changes_too_often": lambda: (
+            _("It went and came %(changes)s times within %(span)s: a power cycle does not cure that.")
+            % {"changes": data.get("changes"), "span": span_words(float(data.get("window_s") or 0))}
         ),
         "sms_limit": lambda: _("The SMS of this month are used up for automation."),
         "invalid": lambda: _("The command cannot be made: %(why)s") % {"why": data.get("why", "")},
@@ -311,6 +335,7 @@ def event_sentence(kind: str, data: Data, *, names: bool = True) -> str:
         "upstream_doubted": lambda: (
             _("The CMS is in doubt: %(why)s.") % {"why": cms_sentence(str(data.get("why", "")))}
         ),
+        "job_broken": lambda: _("The job cannot run: %(why)s") % {"why": data.get("why", "")},
         "back": lambda: _("The device is back. Waiting to see whether it stays."),
         "fell_again": lambda: _("The device went offline again before it was stable."),
         "verified": lambda: why_sentence(str(data.get("outcome", ""))),
@@ -332,6 +357,9 @@ def event_sentence(kind: str, data: Data, *, names: bool = True) -> str:
             data, _("Soft step dropped, not wanted any more: %(action)s (%(why)s).")
         ),
         "acknowledged": lambda: _("Taken by a person."),
+        "note": lambda: _("Note: %(text)s") % {"text": data.get("text", "")},
+        "shared": lambda: _("Shared by a link that anybody may read."),
+        "share_ended": lambda: _("The shared link was taken back."),
         "taken_over": lambda: _("Taken over by the job “%(job)s”.") % {"job": data.get("job", "")},
         "dropped": lambda: (
             _("Closed without proof. %(why)s") % {"why": why_sentence(str(data.get("why", "")))}
@@ -406,6 +434,8 @@ def blocked_sentence(reason: str) -> str:
         "mass_change",
         "own_health",
         "maintenance",
+        "flapping",
+        "broadcast_hours",
         "power",
         "cooldown",
         "chronic",
@@ -457,6 +487,8 @@ def headline(*, kind: str, state: str, down_for: timedelta | None, outcome: str)
         return _("The CMS is in doubt")
     if kind == "mass":
         return _("Many devices went offline together")
+    if kind == "job":
+        return _("A job cannot run")
     if down_for is None:
         return _("No connection to the CMS")
     return _("No connection to the CMS for %(span)s") % {"span": span_words(down_for.total_seconds())}
@@ -505,6 +537,7 @@ def _while_acting(command_state: str, attempts: int, max_attempts: int) -> str:
         "replied": _("the socket replied, waiting for the device"),
         "unknown": _("outcome unknown, waiting for evidence"),
         "needs_operator": _("a person must say whether it worked"),
+        "left_dark": _("the socket is not on again"),
     }
     step = sayings.get(command_state, blocked_sentence(command_state))
     return _("Attempt %(number)s of %(limit)s: %(step)s.") % {
@@ -527,21 +560,62 @@ def job_sentence(
     max_attempts: int,
     cooldown_s: float,
     verify_s: float,
+    manners: str = "",
 ) -> str:
-    """A job, said in three sentences. ``scope`` says whom it watches, ``comparison`` what PromQL is compared to."""
+    """A job, said in a few sentences. ``scope`` says whom it watches, ``comparison`` what PromQL is compared to."""
+    rest = " ".join(filter(None, (manners, _after(verify_s, max_attempts, cooldown_s))))
     if source == "promql":
         condition = _("the query gives a value %(comparison)s") % {"comparison": comparison}
     elif source == "alert":
         return _alert_job_sentence(
             scope=scope, labels=comparison, hold_s=hold_s, mode=mode, command=command,
-            rest=_after(verify_s, max_attempts, cooldown_s),
+            rest=rest,
         )  # fmt: skip
+    elif source == "schedule":
+        first = _(
+            "At %(times)s it looks at %(scope)s: when a player has had no connection to its CMS for %(hold)s,"
+        )
+        first %= {"times": comparison, "scope": scope, "hold": span_words(hold_s)}
+        return f"{first} {_deed(mode, command)} {rest}"
+    elif source == "event":
+        condition = _("after “%(event)s” a player has no connection to its CMS") % {"event": comparison}
     else:
         condition = _("a player has no connection to its CMS")
     first = _("Watches %(scope)s: when %(condition)s for %(hold)s and %(samples)s fresh observations agree,") % {
         "scope": scope, "condition": condition, "hold": span_words(hold_s), "samples": fresh_samples,
     }  # fmt: skip
-    return f"{first} {_deed(mode, command)} {_after(verify_s, max_attempts, cooldown_s)}"
+    return f"{first} {_deed(mode, command)} {rest}"
+
+
+def manners_sentence(
+    *, hours: str, unknown: bool, on_air: str, wait_s: float, off_air: str, lead_s: float, mode: str
+) -> str:
+    """How a job behaves by the clock: ``hours`` are its own as text, "" for those of each site."""
+    if unknown:
+        return _("Nobody has told the broadcast hours: it makes no difference between day and night.")
+    whose = (
+        _("In broadcast hours (%(hours)s)") % {"hours": hours}
+        if hours
+        else _("In the site's broadcast hours")
+    )
+    wait = {"wait": span_words(wait_s)}
+    suggests = on_air == "suggest" and mode == "auto"
+    by_day = {
+        "leave": _("it leaves the device alone"),
+        "act": _("it does not wait"),
+        "wait": _("it waits %(wait)s first") % wait,
+        "suggest": (
+            _("it waits %(wait)s and then asks a person") % wait
+            if suggests
+            else _("it waits %(wait)s first") % wait
+        ),
+    }[on_air]
+    night = (
+        _("outside them it waits until %(lead)s before the opening") % {"lead": span_words(lead_s)}
+        if off_air == "before"
+        else _("outside them it does not wait")
+    )
+    return _("%(whose)s %(by_day)s; %(night)s.") % {"whose": whose, "by_day": by_day, "night": night}
 
 
 def _alert_job_sentence(*, scope: str, labels: str, hold_s: float, mode: str, command: str, rest: str) -> str:

@@ -3,7 +3,7 @@
 A reading says ``breach`` True or False only when a healthy source said so; else None.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,10 +13,10 @@ from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast
 
 from automation import alert_evidence, prometheus
-from automation.conditions import holds
+from automation.conditions import holds, lingers
 from automation.engine import Reading
 from automation.models import Job
-from devices.models import Command, Device, PowerLink
+from devices.models import Command, Device, DeviceEvent, PowerLink
 from devices.observed import ObservedQuerySet
 from devices.states import MAY_HAVE_ACTED, CommandState, DeviceState
 from exporters.models import ExporterTarget
@@ -24,8 +24,11 @@ from exporters.models import ExporterTarget
 DARKENING = ("cycle", "off", "on_then_off", "off_later")
 
 
-def devices_of(job: Job) -> ObservedQuerySet:
-    """The set that the job watches, always inside its own platform."""
+def devices_of(job: Job, *, named: Collection[int] | None = None) -> ObservedQuerySet:
+    """The set that the job watches, always inside its own platform.
+
+    ``named``: the devices named in a form, for a job that is not stored yet.
+    """
     rows = Device.objects.of(job.platform_id).filter(is_active=True, kind=Device.Kind.PLAYER)
     if job.exporter_id:
         rows = rows.filter(pk__in=ExporterTarget.objects.filter(exporter=job.exporter_id).values("device"))
@@ -36,15 +39,16 @@ def devices_of(job: Job) -> ObservedQuerySet:
             KeyTextTransform(key, "labels"), TextField()
         )  # text: else SQLite reads the value as JSON
         rows = rows.annotate(**{f"label{number}": label}).filter(**{f"label{number}": str(value)})
-    named = job.devices.values_list("pk", flat=True)
-    if job.pk and named.exists():
-        rows = rows.filter(pk__in=named)
-    return rows
+    if named is None:
+        stored = job.devices.values_list("pk", flat=True) if job.pk else None
+        return rows.filter(pk__in=stored) if stored is not None and stored.exists() else rows
+    return rows.filter(pk__in=list(named)) if named else rows
 
 
-def targets_of(job: Job) -> ObservedQuerySet:
+def targets_of(job: Job, *, named: Collection[int] | None = None) -> ObservedQuerySet:
     """The targets through which CMSs know the job's set; the exporter comes along."""
-    rows = ExporterTarget.objects.filter(device__in=devices_of(job), exporter__platform=job.platform_id)
+    mine = devices_of(job, named=named)
+    rows = ExporterTarget.objects.filter(device__in=mine, exporter__platform=job.platform_id)
     if job.exporter_id:
         rows = rows.filter(exporter=job.exporter_id)
     return rows.select_related("exporter")
@@ -82,10 +86,12 @@ def expected_dark(platform_id: int, *, now: datetime, queued: bool = True) -> se
     }
 
 
-def read_snapshot(job: Job, *, expected: set[int]) -> dict[int, tuple[Reading, timedelta]]:
+def read_snapshot(
+    job: Job, *, expected: set[int], named: Collection[int] | None = None
+) -> dict[int, tuple[Reading, timedelta]]:
     """{device id: (reading, how old it may be)}: offline in the CMS is the breach."""
     readings: dict[int, tuple[Reading, timedelta]] = {}
-    for target in targets_of(job).with_observed_at().only(
+    for target in targets_of(job, named=named).with_observed_at().only(
         "device_id", "status", "status_since", "exporter__is_up", "exporter__suspect_reason",
         "exporter__interval_s", "exporter__timeout_s",
     ):  # fmt: skip
@@ -112,28 +118,28 @@ def _is_better(new: Reading, old: Reading) -> bool:
     return new.observed_at > old.observed_at
 
 
-def read_prometheus(job: Job, *, expected: set[int], now: datetime) -> dict[int, tuple[Reading, timedelta]]:
+def read_prometheus(
+    job: Job, *, expected: set[int], now: datetime, named: Collection[int] | None = None
+) -> dict[int, tuple[Reading, timedelta]]:
     """{device id: (reading, how old it may be)}: the query's value against the job's threshold.
 
     A device without a sample has no reading: absent is unknown. Raises PrometheusUnavailable.
     """
     by_identity = {
         (target.exporter_id, target.external_id): target
-        for target in targets_of(job).only(
+        for target in targets_of(job, named=named).only(
             "device_id", "external_id", "exporter_id", "exporter__interval_s", "exporter__timeout_s",
             "exporter__is_up", "exporter__suspect_reason",
         )
     }  # fmt: skip
-    samples = prometheus.query_vector(job.promql, at=now)
+    samples = _range_samples(job, now=now) if job.promql_range_s else _samples(job, now=now)
     readings: dict[int, tuple[Reading, timedelta]] = {}
-    for sample in samples:
-        target = _target_of(sample.labels, by_identity, job.platform_id)
+    for labels, said in samples:
+        target = _target_of(labels, by_identity, job.platform_id)
         if target is None:
             continue
-        reading = Reading(
-            breach=holds(sample.value, job.operator, job.threshold),
-            observed_at=sample.at,
-            value=sample.value,
+        reading = replace(
+            said,
             upstream_ok=target.exporter.is_up is not False and not target.exporter.suspect_reason,
             expected=target.device_id in expected,
         )
@@ -143,13 +149,81 @@ def read_prometheus(job: Job, *, expected: set[int], now: datetime) -> dict[int,
     return readings
 
 
-def read_alerts(job: Job, *, expected: set[int], now: datetime) -> dict[int, tuple[Reading, timedelta]]:
+def _samples(job: Job, *, now: datetime) -> list[tuple[dict[str, str], Reading]]:
+    """What each series says at this moment."""
+    return [
+        (
+            sample.labels,
+            Reading(
+                breach=holds(sample.value, job.operator, job.threshold),
+                lingers=lingers(sample.value, job.operator, job.clear_threshold),
+                observed_at=sample.at,
+                value=sample.value,
+            ),
+        )
+        for sample in prometheus.query_vector(job.promql, at=now)
+    ]
+
+
+def _range_samples(job: Job, *, now: datetime) -> list[tuple[dict[str, str], Reading]]:
+    """What each series says of the whole range: bad when it was so all along, and nothing where it has holes."""
+    said = []
+    for run in prometheus.query_range(job.promql, span=timedelta(seconds=job.promql_range_s or 0), at=now):
+        if not run.points:
+            continue
+        at, value = run.points[-1]
+        now_bad = holds(value, job.operator, job.threshold)
+        bad = [holds(each, job.operator, job.threshold) for _at, each in run.points]
+        whole = len(run.points) >= run.expected - 1 and all(bad)
+        reading = Reading(
+            breach=True if whole else False if now_bad is False else None,
+            lingers=lingers(value, job.operator, job.clear_threshold),
+            observed_at=at, value=value,
+        )  # fmt: skip
+        said.append((run.labels, reading))
+    return said
+
+
+def read_events(
+    job: Job, *, expected: set[int], now: datetime, named: Collection[int] | None = None
+) -> dict[int, tuple[Reading, timedelta]]:
+    """{device id: (reading, how old it may be)}: offline, and the event happened to it or to its socket lately."""
+    readings = read_snapshot(job, expected=expected, named=named)
+    lately = DeviceEvent.objects.of(job.platform_id).filter(
+        kind=job.event_kind, at__gt=now - timedelta(seconds=job.event_within_s), at__lte=now
+    )
+    struck = set(lately.values_list("device_id", flat=True))
+    fed = PowerLink.objects.filter(socket__in=struck, valid_to=None) if struck else PowerLink.objects.none()
+    struck |= set(fed.values_list("device_id", flat=True))
+    return {
+        key: (reading if key in struck or not reading.breach else replace(reading, breach=False), max_age)
+        for key, (reading, max_age) in readings.items()
+    }
+
+
+def read_scheduled(
+    job: Job, *, expected: set[int], named: Collection[int] | None = None
+) -> dict[int, tuple[Reading, timedelta]]:
+    """{device id: (reading, how old it may be)}: offline for as long as the hold, by the CMS's own word."""
+    readings = {}
+    for key, (reading, max_age) in read_snapshot(job, expected=expected, named=named).items():
+        since, seen = reading.since, reading.observed_at
+        if reading.breach and (since is None or seen is None or seen - since < job.hold):
+            reading = replace(reading, breach=None)  # not long enough yet
+        readings[key] = (reading, max_age)
+    return readings
+
+
+def read_alerts(
+    job: Job, *, expected: set[int], now: datetime, named: Collection[int] | None = None
+) -> dict[int, tuple[Reading, timedelta]]:
     """{device id: (reading, how old it may be)}: an alert that fires is the breach.
 
     The hold is the alert's own age: who sent it has seen it all that time.
     """
     by_device: dict[int, list[Any]] = {}
-    for alert in alert_evidence.rows_of(alert_evidence.alerts_of(job).filter(device__in=devices_of(job))):
+    mine = devices_of(job, named=named)
+    for alert in alert_evidence.rows_of(alert_evidence.alerts_of(job).filter(device__in=mine)):
         by_device.setdefault(alert.device_id, []).append(alert)
     devices = Device.objects.with_observed_at().only("state", "state_since").in_bulk(list(by_device))
     readings = {}

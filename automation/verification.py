@@ -38,7 +38,7 @@ class CaseFacts:
     device_since: datetime | None
     observed_at: datetime | None
     back_since: datetime | None
-    command_state: str | None  # of the last attempt
+    command_state: str | None  # of the last attempt; ``left_dark``: the power is not on again
     command_sent_at: datetime | None
     refused_since: datetime | None  # since when guards refuse this attempt
     stable: timedelta
@@ -100,6 +100,8 @@ def _before_action(facts: CaseFacts, *, now: datetime) -> Decision:
 
 def _after_action(facts: CaseFacts, *, now: datetime) -> Decision:
     state = facts.command_state
+    if state == "left_dark":
+        return Decision(Step.ESCALATE, "not_on_again")
     if state in ("needs_operator", "closed_by_operator"):
         return Decision(Step.ESCALATE, "outcome_unknown")
     if state in NEVER_LEFT or state in WITHOUT_EFFECT:

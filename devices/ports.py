@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from devices.models import Command
+    from devices.models import Command, Device
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,9 @@ class CommandTransport(Protocol):
 
     def quote(self, command: "Command") -> Quote:
         """What it would cost, without sending anything."""
+
+    def lately(self, device: "Device", *, since: datetime) -> list[datetime]:
+        """When commands of jobs took the way that one to ``device`` would take now, or wait for it; oldest first."""
 
 
 class CommandGuard(Protocol):

@@ -2,31 +2,24 @@
 
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import ValidationError
 from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _g
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import action, display
-from unfold.widgets import UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
 
 from notifications.models import Delivery, Notice
 from notifications.rendering import details, sentence
 from notifications.services import mark_read
-from platforms import audit
 from platforms.admin_base import PlatformAdmin
 from platforms.console.deeds import Deed
 from platforms.console.display import ago, pill
-from platforms.models import User
 from platforms.roles import Perm
 from remosa.lib.clock import utcnow
-from remosa.lib.phones import normalise_msisdn
 
 TONES = {Notice.Severity.INFO: "green", Notice.Severity.WARNING: "amber", Notice.Severity.CRITICAL: "red"}
 
@@ -44,33 +37,6 @@ class ReadFilter(DropdownFilter):
         if self.value() == "no":
             return queryset.filter(is_unread=True)
         return queryset.filter(is_unread=False) if self.value() == "yes" else queryset
-
-
-class MySmsForm(forms.ModelForm):
-    """Where urgent notices reach a person who is not at the console."""
-
-    phone = forms.CharField(
-        label=_("phone"), required=False, max_length=32, widget=UnfoldAdminTextInputWidget,
-        help_text=_("For example +79001234567."),
-    )  # fmt: skip
-
-    class Meta:
-        model = User
-        fields = ("phone", "wants_sms")
-        widgets = {"wants_sms": UnfoldBooleanSwitchWidget}
-
-    def clean_phone(self) -> str:
-        given = self.cleaned_data["phone"]
-        try:
-            return normalise_msisdn(given) if given else ""
-        except ValueError as exc:
-            raise ValidationError(str(exc)) from exc
-
-    def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or {}
-        if cleaned.get("wants_sms") and not cleaned.get("phone") and "phone" not in self.errors:
-            self.add_error("phone", _g("Give the number to which the SMS should go."))
-        return cleaned
 
 
 @admin.register(Notice)
@@ -101,24 +67,8 @@ class NoticeAdmin(PlatformAdmin):
 
     @action(description=_("SMS for me"), url_path="sms-for-me", icon="sms")
     def my_sms(self, request: HttpRequest) -> HttpResponse:
-        """A person's own phone, and whether urgent notices go there."""
-        person = User.objects.get(pk=request.user.pk)
-        before = {"phone": person.phone, "wants_sms": person.wants_sms}
-        form = MySmsForm(request.POST or None, instance=person)
-        back = reverse("admin:notifications_notice_changelist")
-        if request.method == "POST" and form.is_valid():
-            form.save()
-            after = {"phone": person.phone, "wants_sms": person.wants_sms}
-            audit.record(
-                actor=audit.person(person), verb="user.changed", target=person, before=before, after=after
-            )
-            messages.success(request, _g("Your settings are saved."))
-            return HttpResponseRedirect(back)
-        context = {
-            **self.admin_site.each_context(request), "title": _g("SMS for me"), "form": form, "back": back,
-        }  # fmt: skip
-        status = 400 if form.errors else 200
-        return TemplateResponse(request, "console/my_sms.html", context, status=status)
+        """A person's own phone, and whether urgent notices go there, stand in their settings."""
+        return HttpResponseRedirect(reverse("admin:my_settings"))
 
     @action(description=_("Mark as read"), permissions=["view"])
     def mark_selected(self, request: HttpRequest, queryset: QuerySet[Notice]) -> None:

@@ -468,9 +468,11 @@ class PlatformAdmin(ScopedChoices, PlatformRights, DeedsMixin, SafePages):
     ) -> HttpResponse:
         """Add the deeds that the person may do to this object, and what the head of the page shows."""
         if obj is not None:
-            context["deed_buttons"] = self.deed_buttons(request, obj)
+            # a form that came back has written its values into ``obj``; the head tells what is in force
+            row = (self.get_object(request, str(obj.pk)) or obj) if request.method == "POST" else obj
+            context["deed_buttons"] = self.deed_buttons(request, row)
             context["head_template"] = self.head_template
-            context |= self.head_context(request, obj)
+            context |= self.head_context(request, row)
         context["show_history"] = False
         return super().render_change_form(request, context, add, change, form_url, obj)
 

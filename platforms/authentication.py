@@ -54,6 +54,11 @@ def count_failure(request: HttpRequest, user: User) -> None:
     user_login_failed.send(sender=__name__, credentials=credentials, request=request)
 
 
+def forget_failures(user: User) -> None:
+    """Whoever has proven the account's mailbox need not wait for the wrong passwords of before."""
+    AccessAttempt.objects.filter(username=user.get_username().lower()).delete()
+
+
 def is_locked_out(request: HttpRequest, user: User) -> bool:
     """Whether this person is locked out from where the request comes."""
     return settings.AXES_ENABLED and not AxesProxyHandler.is_allowed(

@@ -16,6 +16,10 @@ class QuotaExceeded(PlatformsError):
         self.kind, self.wanted, self.left = kind, wanted, left
 
 
+class BadPreset(PlatformsError):
+    """A preset of the repository says what no preset may say."""
+
+
 class RoleTooHigh(PlatformsError):
     """Nobody grants or takes a role above their own."""
 

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.db import IntegrityError, transaction
 from django.db.models import Count, Sum
 from django.utils.translation import gettext as _
 
@@ -48,17 +49,19 @@ def charge(
     """
     period = sms_period(platform, reserved_at or at)
     price = platform.sms_price_out if direction == Direction.OUT else platform.sms_price_in
-    LedgerEntry.objects.get_or_create(
-        direction=direction,
-        subject_id=subject_id,
-        defaults={
-            "platform": platform, "purpose": purpose, "at": at, "period": period,
-            "day": _day_within(period, platform, at), "gateway_id": tariff.gateway_id,
-            "gateway_name": tariff.gateway_name[:100], "units": units, "unit_cost": tariff.unit_cost,
-            "cost_currency": tariff.currency, "unit_price": tariff.unit_cost if price is None else price,
-            "price_currency": tariff.currency if price is None else platform.currency, "is_certain": is_certain,
-        },
+    entry = LedgerEntry(
+        direction=direction, subject_id=subject_id, platform=platform, purpose=purpose, at=at, period=period,
+        day=_day_within(period, platform, at), gateway_id=tariff.gateway_id,
+        gateway_name=tariff.gateway_name[:100], units=units, unit_cost=tariff.unit_cost,
+        cost_currency=tariff.currency, unit_price=tariff.unit_cost if price is None else price,
+        price_currency=tariff.currency if price is None else platform.currency, is_certain=is_certain,
     )  # fmt: skip
+    try:
+        with transaction.atomic():
+            entry.save(force_insert=True)
+    except IntegrityError:
+        if not LedgerEntry.objects.filter(direction=direction, subject_id=subject_id).exists():
+            raise
 
 
 def days_of(period: str) -> list[date]:

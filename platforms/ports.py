@@ -1,6 +1,6 @@
-"""What the apps above know of a person who leaves: listed before the dismissal, passed on with it."""
+"""What the apps above know of a person who leaves, and what they make for a new client."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -29,4 +29,20 @@ class Belongings(Protocol):
 
     def pass_on(self, user: Any, platform: Any, *, successor: Any, by: Any, now: datetime) -> dict[str, int]:
         """Give it to ``successor`` (None: to nobody); what was done, as counts for the audit."""
+        ...
+
+
+class PresetPart(Protocol):
+    """Named in ``settings.PRESET_PARTS`` under the key that its rows have in a preset."""
+
+    def check(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """ValueError for rows that this part could not make. Asks no database."""
+        ...
+
+    def brings(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+        """A sentence for each row, in the reader's language, before anything is made."""
+        ...
+
+    def apply(self, platform: Any, rows: Sequence[Mapping[str, Any]], *, by: Any) -> int:
+        """Make the rows on the new platform, each with its line in the audit; how many were made."""
         ...

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from platforms import audit_seal, invitations
+from platforms import audit_seal, invitations, password_reset
 from platforms.models import KeyedCall
 from remosa.lib.clock import utcnow
 
@@ -22,3 +22,8 @@ def forget_keys() -> None:
 def mail_invitation(key: str) -> None:
     """Send one invitation's mail."""
     invitations.mail_by_id(key)
+
+
+def mail_password_reset(pk: int) -> None:
+    """Send somebody the link to a new password; 0 is nobody."""
+    password_reset.mail_by_id(pk)

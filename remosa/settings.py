@@ -184,6 +184,7 @@ CONFIRM_AGAIN_S = env.float(
     "CONFIRM_AGAIN_S", default=1800.0
 )  # a session older than this confirms before it acts
 INVITATION_DAYS = 7
+PASSWORD_RESET_TIMEOUT = 3600  # seconds that the link in the mail works
 
 # --- language and time -------------------------------------------------------------------------
 LANGUAGE_CODE = "ru"
@@ -244,8 +245,10 @@ DATA_UPLOAD_MAX_NUMBER_FIELDS = 5000
 # How often one caller may call, by what is called; counted in each web process.
 RATES = {
     "anon": "60/min",  # without a token, by address
+    "password": "10/h",  # links to a new password that one address may ask for
     "read": "1200/min", "write": "300/min", "command": "120/min",  # people and their programs
     "edge": "120/min", "scrape": "600/min",  # machines, by token
+    "shared": "60/min",  # pages behind a shared link, by address
     "intake": "6000/min", "callback": "3000/min",  # alerts by source, reports by gateway: 503, so that they come again
     **env.dict("RATES", default={}),
 }  # fmt: skip
@@ -340,6 +343,10 @@ EMAIL_TIMEOUT = 15  # seconds
 
 # --- ports: what may be plugged in, as dotted paths ---------------------------------------------
 PLATFORM_PANELS = ["remosa.console.panels.health"]  # what the page of a client shows of the apps above
+PRESET_PARTS = {  # what a preset of a new client brings besides limits
+    "exporters": "exporters.presets.ExportersOfAPreset",
+    "jobs": "automation.presets.JobsOfAPreset",
+}
 COMMAND_TRANSPORTS = {"sms": "sms.transport.SmsCommandTransport"}
 COMMAND_GUARDS = [
     "platforms.guards.actor_still_may",

@@ -5,6 +5,7 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from automation.share_page import shared_case
 from remosa import health, metrics
 
 urlpatterns = [
@@ -15,6 +16,7 @@ urlpatterns = [
     path("", include("exporters.urls")),
     path("hooks/sms/", include("sms.urls")),
     path("hooks/alerts/", include("automation.urls")),
+    path("shared/cases/<str:key>/", shared_case, name="shared-case"),
     path("metrics", metrics.operator_metrics, name="metrics"),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),

@@ -31,29 +31,34 @@ class Listener:
         self._stop = stop
         self._connection: Any = None
 
-    def wait(self, timeout_s: float) -> None:
-        """Return when the bell rang, when ``timeout_s`` passed, or soon after ``stop`` was set."""
+    def wait(self, timeout_s: float) -> bool:
+        """Return when the bell rang (or may have), when ``timeout_s`` passed, or soon after ``stop`` was set.
+
+        True when it rang.
+        """
         if connection.vendor != "postgresql":
             self._stop.wait(timeout_s)
-            return
+            return False
         import psycopg  # absent where only SQLite is used
 
         try:
             if self._connection is None:
                 self._connection = self._listen(psycopg)
-                return  # it may have rung before we listened: look once now
-            self._hear(timeout_s)
+                return True  # it may have rung before we listened: look once now
+            return self._hear(timeout_s)
         except psycopg.Error as exc:
             logger.warning("outbox bell lost error=%s", type(exc).__name__)
             self.close()
             self._stop.wait(timeout_s)
+            return False
 
-    def _hear(self, timeout_s: float) -> None:
+    def _hear(self, timeout_s: float) -> bool:
         """Listen in short stretches: a signal sets ``stop`` but does not end a stretch."""
         ends = time.monotonic() + timeout_s
         while not self._stop.is_set() and (left_s := ends - time.monotonic()) > 0:
             if any(self._connection.notifies(timeout=min(left_s, STRETCH_S), stop_after=1)):
-                return
+                return True
+        return False
 
     def close(self) -> None:
         """Let the connection go."""

@@ -3,8 +3,10 @@
 from datetime import datetime
 from decimal import Decimal
 
+from django.db.models import Q
+
 from devices.errors import TransportRefused
-from devices.models import Command
+from devices.models import Command, Device
 from devices.ports import Quote
 from platforms.errors import QuotaExceeded
 from remosa.lib.clock import utcnow
@@ -13,6 +15,9 @@ from sms.models import Gateway, SmsMessage
 from sms.segments import count
 from sms.services import messages
 from sms.services.gateways import choose_gateway
+from sms.states import SmsState
+
+MOST_COUNTED = 1000  # no limit of automation is higher
 
 
 class SmsCommandTransport:
@@ -57,6 +62,15 @@ class SmsCommandTransport:
         gateway = choose_gateway(command.platform_id, now=utcnow(), labels=command.device.labels)
         price, currency = (gateway.price, gateway.currency) if gateway else (Decimal(0), "")
         return Quote(segments, price * segments, currency, lane=f"device:{command.device_id}")
+
+    def lately(self, device: Device, *, since: datetime) -> list[datetime]:
+        """See the port: what went through the gateway, and what waits on the platform for any."""
+        gateway = choose_gateway(device.platform_id, now=utcnow(), labels=device.labels)
+        mine = Q(gateway=None, state=SmsState.QUEUED, platform=device.platform_id)
+        if gateway is not None:
+            mine |= Q(gateway=gateway)
+        rows = SmsMessage.objects.filter(mine, created_at__gt=since, command__source=Command.Source.JOB)
+        return list(rows.order_by("created_at").values_list("created_at", flat=True)[:MOST_COUNTED])
 
 
 def _gateway_to_avoid(command: Command) -> Gateway | None:

@@ -24,6 +24,7 @@ from sms.services.statuses import ask_statuses, due_status_rounds
 
 logger = logging.getLogger(__name__)
 INBOXES_AT_ONCE = 4
+SENDERS_FIRST_S = 0.2  # after the bell the house waits so long: who has an SMS to send needs the processor
 
 
 class Worker:
@@ -41,15 +42,16 @@ class Worker:
         ]
         for sender in senders:
             sender.start()
-        listener, kept_at = Listener(self.stop), float("-inf")
+        listener, house_at, rang = Listener(self.stop), float("-inf"), False
         try:
             with ThreadPoolExecutor(INBOXES_AT_ONCE, thread_name_prefix="inbox") as readers:
                 while not self.stop.is_set():
                     self._wake_one()  # before anything else: an SMS may be waiting
-                    if time.monotonic() - kept_at >= self.poll_s:
-                        kept_at = time.monotonic()
+                    late_s = time.monotonic() - house_at
+                    if late_s >= (SENDERS_FIRST_S if rang else 0.0):
+                        house_at = time.monotonic() + self.poll_s
                         self._guarded(self._keep_house, readers)
-                    listener.wait(self.poll_s)
+                    rang = listener.wait(SENDERS_FIRST_S if rang else self.poll_s)
         finally:
             self.stop.set()
             for _sender in senders:

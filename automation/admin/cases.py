@@ -2,11 +2,13 @@
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.db.models import BooleanField, QuerySet, Value
 from django.db.models import Case as When
 from django.db.models import When as Condition
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -14,23 +16,36 @@ from django.utils.translation import gettext as _g
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import display
+from unfold.widgets import UnfoldAdminTextareaWidget
 
+from automation.answers import answer
 from automation.guards import candidate_of, first_refusal
 from automation.models import Case, GuardRefusal
+from automation.repairs import plan_of, texts_of
 from automation.selectors import being_repaired, board, case_lines, needing_a_person
 from automation.sentences import evidence_lines, refusal_sentence
-from automation.services.cases import acknowledge, cancel_case, repair_now
+from automation.services import shares
+from automation.services.cases import NOTE_LENGTH, acknowledge, add_note, cancel_case, repair_now
 from automation.states import LIVE, CaseState, Mode
 from devices.admin.send import going_dark
+from devices.catalogue import DARKENING
 from devices.errors import DevicesError
-from devices.services import may_send, preview
+from devices.services import may_send
 from platforms.admin_base import PlatformAdmin, grants_of
 from platforms.console.deeds import Deed, ReasonForm, Refused
-from platforms.console.display import DASH, ago, countdown, link, moment, pill
+from platforms.console.display import DASH, ago, clock_text, countdown, link, moment, pill
 from platforms.roles import Perm
 from remosa.lib.clock import utcnow
 
 C = CaseState
+
+
+class CaseNoteForm(forms.Form):
+    """What was seen or done."""
+
+    text = forms.CharField(
+        label=_("Note"), max_length=NOTE_LENGTH, widget=UnfoldAdminTextareaWidget(attrs={"rows": 4})
+    )
 
 
 class BoardFilter(DropdownFilter):
@@ -84,6 +99,23 @@ class CaseAdmin(PlatformAdmin):
             when=lambda row: is_live(row) and row.kind == Case.Kind.DEVICE and row.job_id is not None,
         ),
         Deed(
+            "share", _("Share the answer"), Perm.CONTROL, icon="share",
+            question=_(
+                "A link is made by which anybody may read for a week why this device was switched, or why not:"
+                " no names of people and sockets, no numbers, no prices."
+            ),
+            when=lambda row: row.kind == Case.Kind.DEVICE,
+        ),
+        Deed(
+            "unshare", _("Take the link back"), Perm.CONTROL, icon="link_off",
+            question=_("Whoever has the link reads nothing any more."),
+            when=lambda row: shares.live_share(row, now=utcnow()) is not None,
+        ),
+        Deed(
+            "note", _("Note"), Perm.CONTROL, icon="edit_note", form=CaseNoteForm,
+            question=_("It stands in the timeline for everybody who sees this case, with your name."),
+        ),
+        Deed(
             "cancel", _("End the case"), Perm.CONTROL, icon="cancel", form=ReasonForm, danger=True, when=is_live,
             question=_("REMOSA stops looking after this incident. What is queued for it does not leave any more."),
         ),
@@ -100,7 +132,9 @@ class CaseAdmin(PlatformAdmin):
         line = case_lines([full], now=utcnow(), names=self.sees_names(request))[0]
         children = row.children.visible_to(request.user).select_related("device").order_by("title")
         return {
-            "line": line, "children": children, "evidence": evidence_lines(row.evidence),
+            "line": line, "children": children,
+            "answer": answer(shares.told_of(row), clock=clock_text) if row.device_id else [],
+            "evidence": evidence_lines(row.evidence),
             "mode": Mode(row.mode).label if row.mode else "",
             "several": self.sees_several(request),
             "may_see_job": grants_of(request).holds(Perm.SEE_ALL, row.platform_id),
@@ -124,6 +158,29 @@ class CaseAdmin(PlatformAdmin):
         messages.error(request, _g("Not done. %(why)s") % {"why": why})
         return HttpResponseRedirect(self.page_of(row))
 
+    def note(self, request: HttpRequest, row: Case, answers: dict[str, Any]) -> str:
+        """Deed: a word for whoever looks at this case next."""
+        add_note(row, text=answers["text"], by=request.user, now=utcnow())
+        return _g("The note is kept.")
+
+    def share(self, request: HttpRequest, row: Case, answers: dict[str, Any]) -> HttpResponse:
+        """Deed: the link, to be passed on. The same one as long as it lives."""
+        found = shares.share(row, by=request.user, now=utcnow())
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _g("Share the answer"), "opts": self.opts, "back": self.page_of(row),
+            "secret": shares.link_of(found),
+            "advice": _g("Whoever has this link reads the answer. It is over on %(at)s.")
+            % {"at": clock_text(shares.ends_at(found))},
+        }  # fmt: skip
+        return TemplateResponse(request, "console/once.html", context, headers={"Cache-Control": "no-store"})
+
+    def unshare(self, request: HttpRequest, row: Case, answers: dict[str, Any]) -> str:
+        """Deed: the link leads nowhere from now on."""
+        if not shares.end_share(row, by=request.user, now=utcnow()):
+            raise Refused(_g("The link was over already."))
+        return _g("The link is over.")
+
     def cancel(self, request: HttpRequest, row: Case, answers: dict[str, Any]) -> str:
         """Deed: end it without proof."""
         if not cancel_case(row, by=request.user, reason=answers["reason"], now=utcnow()):
@@ -146,22 +203,21 @@ class CaseAdmin(PlatformAdmin):
         socket = candidate.socket
         if socket is None or socket.model is None:
             return shown
-        template = (
-            socket.model.templates.select_related("model").filter(key=candidate.job.template_key).first()
-        )
-        if template is None:
+        assert candidate.link is not None  # noqa: S101  it has a socket
+        plan = plan_of(candidate.job, socket, candidate.link.line)
+        if plan is None:
             return shown
-        if not may_send(request.user, socket, template):
+        if not all(may_send(request.user, socket, template) for template in plan.templates):
             shown["objection"] = _g("Your role does not allow this command on this device.")
-        dark = going_dark(socket, template, request.user)
+        darkening = next((each for each in plan.templates if each.power in DARKENING), plan.templates[0])
+        dark = going_dark(socket, darkening, request.user)
         try:
-            rendered, price = preview(device=socket, template_key=template.key, params=candidate.job.params)
+            texts, price = texts_of(plan, job=candidate.job, socket=socket)
         except DevicesError as exc:
             return shown | {"objection": str(exc)}
-        minutes = rendered.params.get("minutes")
         return shown | {
-            "rendered": rendered, "price": price, "dark": dark, "hidden": sum(1 for each in dark if not each.name),
-            "minutes": minutes,
+            "rendered": texts[0], "then": texts[1:], "price": price, "dark": dark,
+            "hidden": sum(1 for each in dark if not each.name), "minutes": candidate.job.params.get("minutes"),
         }  # fmt: skip
 
     def sees_names(self, request: HttpRequest) -> bool:

@@ -3,35 +3,41 @@
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.core.exceptions import ValidationError
-from django.db.models import F, QuerySet
-from django.http import HttpRequest
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.timezone import localtime
 from django.utils.translation import gettext as _g
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminSelectWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from automation.models import Job, JobState
-from automation.sentences import job_sentence
+from automation.dry_run import DryRun, dry_run
+from automation.job_templates import TEMPLATES, template_of
+from automation.models import Job, JobState, JobVersion
+from automation.sentences import job_sentence, manners_sentence, refusal_sentence, span_words
+from automation.services import jobs
 from automation.sources import devices_of
 from automation.states import Mode
 from devices.catalogue import DARKENING, ParamError, render
 from devices.display import state_pill
-from devices.models import CommandTemplate
+from devices.models import CommandTemplate, Device, Site
 from platforms import switches
 from platforms.admin_base import PlatformAdmin
 from platforms.console.deeds import Deed, ReasonForm
-from platforms.console.display import ago, pill
-from platforms.console.fields import LabelsField, labels_text
+from platforms.console.display import DASH, ago, pill
+from platforms.console.fields import LabelsField, WeekField, hours_text, labels_text
 from platforms.models import KillSwitch
 from platforms.roles import Perm
 from remosa.lib.clock import utcnow
 
 MODE_TONES = {Mode.SHADOW: "grey", Mode.SUGGEST: "blue", Mode.AUTO: "green"}
-NO_RULE = frozenset({"name"})  # a change of these does not change what the job decides
+SHOWN_VERSIONS = 10
 SHOWN_DEVICES = 12
 
 
@@ -53,7 +59,9 @@ class JobForm(forms.ModelForm):
     class Meta:
         model = Job
         fields = ("platform",)
-        field_classes = {"labels": LabelsField, "alert_labels": LabelsField, "params": ParamsField}
+        field_classes = {
+            "labels": LabelsField, "alert_labels": LabelsField, "params": ParamsField, "hours": WeekField,
+        }  # fmt: skip
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -115,14 +123,59 @@ def comparison_of(job: Job) -> str:
     """What the source is compared to."""
     if job.source == Job.Source.ALERT:
         return labels_text(job.alert_labels) if job.alert_labels else ""
-    return f"{job.get_operator_display()} {job.threshold:g}"
+    if job.source == Job.Source.EVENT:
+        return f"{job.get_event_kind_display()}"
+    if job.source == Job.Source.SCHEDULE:
+        return f"{job.cron} ({job.time_zone})"
+    text = f"{job.get_operator_display()} {job.threshold:g}"
+    if job.clear_threshold is not None:
+        text = _g("%(comparison)s (over at %(value)s)") % {
+            "comparison": text, "value": f"{job.clear_threshold:g}",
+        }  # fmt: skip
+    if job.promql_range_s:
+        text = _g("%(comparison)s all through the last %(span)s") % {
+            "comparison": text, "span": span_words(job.promql_range_s),
+        }  # fmt: skip
+    return text
 
 
-def sentence_of(job: Job) -> str:
+def manners_of(job: Job) -> str:
+    """How it behaves by the clock, in words."""
+    sites = Site.objects.filter(pk__in=devices_of(job).values("site")).exclude(broadcast_hours={})
+    unknown = not job.hours and not sites.exists()
+    return manners_sentence(
+        hours=hours_text(job.hours), unknown=unknown, on_air=job.on_air, wait_s=job.on_air_wait_s,
+        off_air=job.off_air, lead_s=job.lead_s, mode=job.mode,
+    )  # fmt: skip
+
+
+WOULD = {
+    "nothing": (_("fine"), "green"), "unknown": (_("no data: nothing"), "grey"),
+    "hold": (_("offline, not long enough yet"), "amber"), "act": (_("would act now"), "red"),
+    "suggest": (_("would ask a person now"), "blue"), "write": (_("would write it down: it only watches"), "grey"),
+    "refused": (_("would not act"), "amber"),
+}  # fmt: skip
+
+
+def shown_lines(found: DryRun) -> list[dict[str, Any]]:
+    """The lines of a dry run for the page."""
+    return [
+        {
+            "device": line.device, "state": state_pill(line.device), "value": line.value, "since": line.since,
+            "would": pill(*WOULD[line.would]),
+            "why": refusal_sentence(line.refusal.guard, line.refusal.reason, line.refusal.data)
+            if line.refusal else "",
+            "lifts_at": line.refusal.lifts_at if line.refusal else None,
+        }
+        for line in found.lines
+    ]  # fmt: skip
+
+
+def sentence_of(job: Job, named: int | None = None) -> str:
     """The job in words."""
     template = CommandTemplate.objects.filter(key=job.template_key).select_related("model").first()
     return job_sentence(
-        scope=scope_text(job, job.devices.count()),
+        scope=scope_text(job, job.devices.count() if named is None else named),
         source=job.source,
         comparison=comparison_of(job),
         hold_s=job.hold_s,
@@ -132,7 +185,58 @@ def sentence_of(job: Job) -> str:
         max_attempts=job.max_attempts,
         cooldown_s=job.cooldown_s,
         verify_s=job.verify_s,
+        manners=manners_of(job),
     )
+
+
+def shown_value(field: str, value: Any) -> str:
+    """One value of a rule, for reading."""
+    if value in (None, "", [], {}):
+        return DASH
+    if field == "hours":
+        return hours_text(value)
+    column = Job._meta.get_field(field)
+    if column.is_relation and not isinstance(value, list):
+        found = column.remote_field.model._default_manager.filter(pk=value).first()
+        return str(found or value)
+    if isinstance(value, list):
+        names = Device.objects.filter(pk__in=value).order_by("name").values_list("name", flat=True)
+        return ", ".join(names[:SHOWN_DEVICES]) or DASH
+    if isinstance(value, dict):
+        return labels_text(value)
+    if isinstance(value, bool):
+        return _g("yes") if value else _g("no")
+    return str(dict(column.flatchoices).get(value, value))
+
+
+def shown_changes(changes: list[tuple[str, Any, Any]]) -> list[tuple[str, str, str]]:
+    """(name of the column, before, after) for reading."""
+    return [
+        (str(Job._meta.get_field(field).verbose_name), shown_value(field, old), shown_value(field, new))
+        for field, old, new in changes
+    ]
+
+
+class CloneForm(forms.Form):
+    """The name of the copy."""
+
+    name = forms.CharField(label=_("Name"), max_length=200, widget=UnfoldAdminTextInputWidget)
+
+
+class RestoreForm(forms.Form):
+    """Which version comes back."""
+
+    version = forms.ModelChoiceField(
+        JobVersion.objects.none(), label=_("Version"), widget=UnfoldAdminSelectWidget, empty_label=None
+    )
+
+    def __init__(self, *args: Any, job: Job, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["version"]
+        field.queryset = job.versions.exclude(number=job.version).order_by("-number")
+        field.label_from_instance = lambda row: (
+            f"{row.number} · {date_format(localtime(row.at), 'SHORT_DATETIME_FORMAT')} · {row.by}".strip(" ·")
+        )
 
 
 def job_stop(job: Job) -> KillSwitch | None:
@@ -151,16 +255,30 @@ class JobAdmin(PlatformAdmin):
     change_perm = delete_perm = Perm.MANAGE_DEVICES
     autocomplete_fields = ("devices",)
     head_template = "console/job_head.html"
+    change_form_before_template = "console/job_form_head.html"
+    change_form_after_template = "console/job_form_foot.html"
     fieldsets = (
         (None, {"fields": ("platform", "name", "mode", "is_enabled")}),
         (_("Whom it watches"), {"fields": ("exporter", "site", "labels", "devices")}),
         (
             _("When"),
-            {"fields": ("source", "hold_s", "fresh_samples", "evidence_max_age_s")},
+            {"fields": ("source", "hold_s", "fresh_samples", "keep_firing_s", "evidence_max_age_s")},
         ),
-        (_("Prometheus query"), {"fields": ("promql", "operator", "threshold"), "classes": ["collapse"]}),
+        (
+            _("Prometheus query"),
+            {
+                "fields": ("promql", ("operator", "threshold", "clear_threshold"), "promql_range_s"),
+                "classes": ["collapse"],
+            },
+        ),
+        (_("Events"), {"fields": ("event_kind", "event_within_s"), "classes": ["collapse"]}),
+        (_("Set times"), {"fields": ("cron",), "classes": ["collapse"]}),
         (_("Alerts"), {"fields": ("alert_labels",), "classes": ["collapse"]}),
-        (_("What it does"), {"fields": ("template_key", "params", "may_darken_others")}),
+        (_("What it does"), {"fields": ("template_key", "params", "may_darken_others", "overlap")}),
+        (
+            _("By day and by night"),
+            {"fields": ("hours", ("on_air", "on_air_wait_s"), ("off_air", "lead_s"))},
+        ),
         (
             _("How often, and when a person is called"),
             {
@@ -171,12 +289,25 @@ class JobAdmin(PlatformAdmin):
                     "cooldown_s",
                     "max_actions_per_day",
                     "max_actions_per_week",
+                    "flap_changes",
+                    "flap_window_s",
                     "patience_s",
                 )
             },
         ),
     )
     deeds = (
+        Deed("dry_run", _("Dry run"), Perm.MANAGE_DEVICES, icon="science", template="console/job_dry_run.html"),
+        Deed(
+            "clone", _("Copy"), Perm.MANAGE_DEVICES, icon="content_copy", form=CloneForm,
+            question=_("The copy only watches until you switch it to another mode."),
+        ),
+        Deed(
+            "restore", _("Versions"), Perm.MANAGE_DEVICES, icon="restore", template="console/job_versions.html",
+            button=_("Restore"),
+            question=_("The old rule becomes a new version. Name, mode, and whether the job is on stay as they are."),
+            when=lambda row: row.versions.exists(),
+        ),
         Deed(
             "enable", _("Switch the job on"), Perm.MANAGE_DEVICES, icon="toggle_on",
             question=_("The job watches again. It learns the present state first; nothing is caught up."),
@@ -202,14 +333,83 @@ class JobAdmin(PlatformAdmin):
         return super().get_queryset(request).prefetch_related("devices")
 
     def store(self, request: HttpRequest, obj: Job, form: forms.ModelForm, change: bool) -> None:
-        """A changed rule is a new version: what was decided under the old one is asked again."""
+        """What stood there before is kept, for the diff and the way back."""
+        if change:
+            jobs.keep_version(Job.objects.get(pk=obj.pk), by="", now=utcnow())
         obj.save()
-        if change and set(form.changed_data) - NO_RULE:
-            self._new_version(obj)
 
-    def _new_version(self, job: Job) -> None:
-        Job.objects.filter(pk=job.pk).update(version=F("version") + 1)
-        job.refresh_from_db(fields=["version"])
+    def save_related(self, request: HttpRequest, form: forms.ModelForm, formsets: Any, change: bool) -> None:
+        """A changed rule is a new version: what was decided under the old one is asked again."""
+        super().save_related(request, form, formsets, change)
+        jobs.rule_may_have_changed(Job.objects.get(pk=form.instance.pk), by=str(request.user), now=utcnow())
+
+    # --- before anything is stored ------------------------------------------------------------------
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """A template fills the form in."""
+        template = template_of(request.GET.get("template", ""))
+        initial = super().get_changeform_initial_data(request)
+        initial.pop("template", None)
+        if template is None:
+            return initial
+        return {"name": str(template.title), "template_key": "power_cycle", **template.fields, **initial}
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], **kwargs: Any
+    ) -> HttpResponse:
+        """A new job begins with a template; what was tried is shown above the form."""
+        if kwargs.get("add") and request.method == "GET":
+            context["job_templates"] = TEMPLATES
+            context["job_template"] = request.GET.get("template", "")
+        return super().render_change_form(request, context, **kwargs)
+
+    def _changeform(
+        self, request: HttpRequest, object_id: str | None, form_url: str, extra_context: Any
+    ) -> HttpResponse:
+        """“Dry run” judges what stands in the form, and stores nothing."""
+        if request.method == "POST" and "_try" in request.POST:
+            row = self.get_object(request, unquote(object_id)) if object_id else None
+            allowed = (
+                self.has_add_permission(request) if row is None else self.has_change_permission(request, row)
+            )
+            if not allowed or (object_id and row is None):
+                return super()._changeform(request, object_id, form_url, extra_context)  # 403 or 404
+            extra_context = {**(extra_context or {}), **self._tried(request, row)}
+            request._console_refusal = _g("A dry run: nothing has been stored.")
+        return super()._changeform(request, object_id, form_url, extra_context)
+
+    def _tried(self, request: HttpRequest, row: Job | None) -> dict[str, Any]:
+        form = self.get_form(request, row, change=row is not None)(request.POST, instance=row)
+        if not form.is_valid():
+            return {}
+        job = form.save(commit=False)
+        stored, job.pk = job.pk, None
+        named = [device.pk for device in form.cleaned_data.get("devices", ())]
+        found = dry_run(job, now=utcnow(), named=named, stored=stored)
+        return {
+            "tried": found,
+            "tried_lines": shown_lines(found),
+            "tried_sentence": sentence_of(job, len(named)),
+        }
+
+    # --- what the page shows ------------------------------------------------------------------------
+
+    def deed_form(self, request: HttpRequest, deed: Deed, row: Job) -> forms.Form:
+        if deed.name == "restore":
+            return RestoreForm(request.POST if request.method == "POST" else None, job=row)
+        return super().deed_form(request, deed, row)
+
+    def ask(
+        self, request: HttpRequest, deed: Deed, row: Job, form: forms.Form, **context: Any
+    ) -> HttpResponse:
+        """The dry run is a page that only shows; the versions come with what each changed."""
+        if deed.name == "dry_run":
+            found = dry_run(row, now=utcnow())
+            context |= {"tried": found, "tried_lines": shown_lines(found), "tried_sentence": sentence_of(row)}
+        if deed.name == "restore":
+            found_versions = jobs.versions_of(row)[:SHOWN_VERSIONS]
+            context["versions"] = [(version, shown_changes(changes)) for version, changes in found_versions]
+        return super().ask(request, deed, row, form, **context)
 
     def head_context(self, request: HttpRequest, row: Job) -> dict[str, Any]:
         devices = (
@@ -226,6 +426,21 @@ class JobAdmin(PlatformAdmin):
             "run": row.runs.filter(looked_at__gt=0).first(), "stop": job_stop(row),
         }  # fmt: skip
 
+    def dry_run(self, request: HttpRequest, row: Job, answers: dict[str, Any]) -> str:
+        """Deed: a look at it once more; nothing is done."""
+        return ""
+
+    def clone(self, request: HttpRequest, row: Job, answers: dict[str, Any]) -> HttpResponse:
+        """Deed: a copy."""
+        copy = jobs.clone(row, name=answers["name"], by=request.user, now=utcnow())
+        messages.success(request, _g("The copy is here. It only watches."))
+        return HttpResponseRedirect(self.page_of(copy))
+
+    def restore(self, request: HttpRequest, row: Job, answers: dict[str, Any]) -> str:
+        """Deed: an old rule."""
+        found = jobs.restore(row, answers["version"], by=request.user, now=utcnow())
+        return _g("The rule of version %(n)d is back.") % {"n": answers["version"].number} if found else ""
+
     # --- deeds -------------------------------------------------------------------------------------
 
     def enable(self, request: HttpRequest, row: Job, answers: dict[str, Any]) -> str:
@@ -239,7 +454,10 @@ class JobAdmin(PlatformAdmin):
         return _g("The job is off.")
 
     def _switch(self, request: HttpRequest, row: Job, *, on: bool) -> None:
-        Job.objects.filter(pk=row.pk).update(is_enabled=on, version=F("version") + 1)
+        jobs.keep_version(row, by="", now=utcnow())
+        Job.objects.filter(pk=row.pk).update(is_enabled=on)
+        row.refresh_from_db(fields=["is_enabled"])
+        jobs.new_version(row, by=str(request.user), now=utcnow())
         self.record(
             request,
             row,

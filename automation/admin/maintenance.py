@@ -1,14 +1,18 @@
-"""Maintenance windows: where automation is left out, and until when."""
+"""Maintenance windows, where automation is left out; and holidays, which have hours of their own."""
 
+from typing import Any
+
+from django import forms
 from django.contrib import admin
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _g
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
-from automation.models import Maintenance
+from automation.models import Holiday, Maintenance
 from platforms.admin_base import PlatformAdmin
 from platforms.console.display import moment, pill
+from platforms.console.fields import SpansField
 from platforms.roles import Perm
 from remosa.lib.clock import utcnow
 
@@ -31,3 +35,31 @@ class MaintenanceAdmin(PlatformAdmin):
     @display(description=_("where"))
     def place(self, row: Maintenance) -> str:
         return str(row.device or row.site or _g("the whole platform"))
+
+
+class HolidayForm(forms.ModelForm):
+    """A holiday; its hours are a line, not JSON."""
+
+    class Meta:
+        model = Holiday
+        fields = ("platform",)
+        field_classes = {"hours": SpansField}
+
+
+@admin.register(Holiday)
+class HolidayAdmin(PlatformAdmin):
+    form = HolidayForm
+    list_display = ("day", "name", "place", "on_air", "platform")
+    list_filter = ("platform", "site")
+    list_select_related = ("platform", "site")
+    search_fields = ("name",)
+    add_perm = change_perm = delete_perm = Perm.MANAGE_DEVICES
+    fields = ("platform", "day", "name", "site", "hours")
+
+    @display(description=_("where"))
+    def place(self, row: Holiday) -> str:
+        return str(row.site or _g("the whole platform"))
+
+    @display(description=_("on air"))
+    def on_air(self, row: Holiday) -> Any:
+        return ", ".join(row.hours) or pill(_g("not on air"), "grey")

@@ -10,8 +10,8 @@ from automation.models.alerts import (
     RejectedAlert,
 )
 from automation.models.cases import ActionRun, Case, CaseEvent, CaseStep, GuardRefusal
-from automation.models.jobs import Heartbeat, Job, JobRun, JobState
-from automation.models.maintenance import Maintenance
+from automation.models.jobs import Heartbeat, Job, JobRun, JobState, JobVersion
+from automation.models.maintenance import Holiday, Maintenance
 from automation.models.prometheus import PrometheusConnection
 
 __all__ = [
@@ -27,9 +27,11 @@ __all__ = [
     "CaseStep",
     "GuardRefusal",
     "Heartbeat",
+    "Holiday",
     "Job",
     "JobRun",
     "JobState",
+    "JobVersion",
     "Maintenance",
     "PrometheusConnection",
     "RejectedAlert",

@@ -25,6 +25,7 @@ class Case(models.Model):
         DEVICE = "device", _("device")
         MASS = "mass", _("many devices at once")
         UPSTREAM = "upstream", _("the CMS itself")
+        JOB = "job", _("a job that cannot run")
 
     PLATFORM_PATH = "platform"
     OWNER_PATHS = ("device__owner", "device__shares__user")

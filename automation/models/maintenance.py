@@ -1,4 +1,4 @@
-"""Works: times in which automation leaves a platform, a site or a device alone."""
+"""Works, in which automation leaves a place alone; and days with broadcast hours of their own."""
 
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -11,6 +11,7 @@ from automation.calendar import open_window
 from devices.models import Device, Site
 from platforms.models import Platform
 from platforms.querysets import PlatformQuerySet
+from remosa.lib.fields import validate_spans
 
 
 class Maintenance(models.Model):
@@ -86,3 +87,47 @@ class Maintenance(models.Model):
         every = self.EVERY[self.Repeats(self.repeats)]
         found = open_window(self.starts_at, self.ends_at, every=every, zone=self.zone, now=now)
         return found[1] if found else None
+
+
+class Holiday(models.Model):
+    """A day with other broadcast hours than its weekday, or none; of a site, or of the whole platform."""
+
+    PLATFORM_PATH = "platform"
+    OWNER_PATHS = ()
+
+    platform = models.ForeignKey(
+        Platform, models.CASCADE, related_name="holidays", verbose_name=_("platform")
+    )
+    site = models.ForeignKey(
+        Site, models.CASCADE, null=True, blank=True, related_name="holidays", verbose_name=_("only this site")
+    )
+    day = models.DateField(_("day"))
+    name = models.CharField(_("name"), max_length=200, blank=True)
+    hours = models.JSONField(
+        _("broadcast hours"), default=list, blank=True, validators=[validate_spans],
+        help_text=_("Empty: not on air on this day."),
+    )  # fmt: skip
+
+    objects = PlatformQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("holiday")
+        verbose_name_plural = _("holidays")
+        ordering = ["-day", "pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["site", "day"], condition=models.Q(site__isnull=False), name="holiday_once_per_site"
+            ),
+            models.UniqueConstraint(
+                fields=["platform", "day"],
+                condition=models.Q(site__isnull=True),
+                name="holiday_once_per_platform",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.day:%Y-%m-%d} {self.name}".strip()
+
+    def clean(self) -> None:
+        if self.site is not None and self.site.platform_id != self.platform_id:
+            raise ValidationError({"site": _("This belongs to another platform.")})

@@ -11,15 +11,16 @@ from django.db.models import F, QuerySet
 
 from automation import alert_evidence
 from automation.engine import Peers, Reading, is_over
-from automation.guards import Refusal, candidate_of, first_refusal, mass_window
+from automation.guards import Refusal, candidate_of, first_refusal, mass_window, mode_now
 from automation.models import ActionRun, Case, CaseEvent, GuardRefusal, Job
 from automation.peers import groups_of, mass_of
+from automation.repairs import ask, deed_of, plan_of
 from automation.signals import case_told
 from automation.states import CASE, LIVE, RUN, CaseState, Mode, RunState
 from automation.verification import CaseFacts, Decision, Step, next_step
 from devices.errors import CommandInvalid
 from devices.models import Command, Device
-from devices.services import confirm, request_command
+from devices.services import confirm
 from devices.states import MAY_HAVE_ACTED, DeviceState
 from platforms import audit
 from platforms.models import KillSwitch
@@ -31,6 +32,7 @@ SUGGESTION = timedelta(
     minutes=30
 )  # how long a proposal waits for an answer before the duty desk has the case
 CALM = timedelta(minutes=5)  # most of a group must be back this long before the rest count as single failures
+NOTE_LENGTH = 2000  # characters
 STILL = timedelta(minutes=5)  # a refusal repeated within this time still stands
 
 
@@ -79,7 +81,7 @@ def open_case(*, job: Job, device_id: int, reading: Reading, now: datetime) -> C
             after=evidence, at=now,
         )  # fmt: skip
         _join_mass(case, device, job, now=now)
-    elif _outranks(job, case.job):
+    elif job.overlap == Job.Overlap.TAKE_OVER and _outranks(job, case.job):
         _take_over(case, job, now=now)
     return case
 
@@ -102,6 +104,16 @@ def _take_over(case: Case, job: Job, *, now: datetime) -> None:
     untouched = Case.objects.filter(pk=case.pk, state=C.OPEN, attempts=0)
     if untouched.update(job=job, job_version=job.version, mode=job.mode):
         tell(case, "taken_over", now=now, job=job.name)
+
+
+def has_live_case(device_id: int) -> bool:
+    """Whether a case of this device is under way."""
+    return Case.objects.filter(subject=f"device:{device_id}", state__in=LIVE).exists()
+
+
+def has_case_of_another(job: Job, device_id: int) -> bool:
+    """Whether a case of this device is under way that another job opened."""
+    return Case.objects.filter(subject=f"device:{device_id}", state__in=LIVE).exclude(job=job).exists()
 
 
 def live_or_new(*, subject: str, now: datetime, **fields: Any) -> tuple[Case, bool]:
@@ -204,7 +216,7 @@ def advance_case(case_id: uuid.UUID, *, now: datetime) -> bool:
         with transaction.atomic():
             case = (
                 Case.objects.select_for_update(of=("self",))
-                .select_related("job__platform", "device", "platform", "parent")
+                .select_related("job__platform", "device__site", "device__platform", "platform", "parent")
                 .filter(pk=case_id, kind=Case.Kind.DEVICE, state__in=LIVE)
                 .first()
             )
@@ -219,13 +231,13 @@ def advance_case(case_id: uuid.UUID, *, now: datetime) -> bool:
 
 
 def _last_run(case: Case) -> ActionRun | None:
-    return case.runs.select_related("command").order_by("-attempt").first()
+    return case.runs.select_related("command__restoration").order_by("-attempt").first()
 
 
 def _facts(case: Case, *, now: datetime) -> CaseFacts:
     run, job = _last_run(case), case.job
     seen = alert_evidence.seen(job, case.device, now=now)
-    command = run.command if run else None
+    deed = deed_of(run)
     patience = timedelta(seconds=job.patience_s if job else 1800)
     refused = (
         GuardRefusal.objects.filter(
@@ -237,29 +249,29 @@ def _facts(case: Case, *, now: datetime) -> CaseFacts:
     )
     return CaseFacts(
         state=case.state,
-        mode=_mode(case),
+        mode=_mode(case, now=now),
         attempts=case.attempts,
         max_attempts=job.max_attempts if job else 0,
         device_state=seen.state,
         device_since=seen.since,
         observed_at=seen.observed_at,
         back_since=case.back_since,
-        command_state=command.state if command else None,
-        command_sent_at=command.sent_at if command else None,
+        command_state=deed.state if deed else None,
+        command_sent_at=deed.sent_at if deed else None,
         refused_since=refused,
-        stable=timedelta(seconds=job.stable_s if job else 300),
+        stable=timedelta(seconds=max(job.stable_s, job.keep_firing_s) if job else 300),
         verify=timedelta(seconds=job.verify_s if job else 900),
         patience=patience,
     )
 
 
-def _mode(case: Case) -> str:
+def _mode(case: Case, *, now: datetime) -> str:
     """What may be done for the case just now."""
     if case.parent is not None and case.parent.state in LIVE:
         return "held"
     if case.job is None or not case.job.is_enabled:
         return Mode.SHADOW
-    return alert_evidence.mode_of(case.job, case.device)
+    return mode_now(case, case.job, case.device, now=now)
 
 
 def _take(case: Case, decision: Decision, *, now: datetime) -> bool:
@@ -300,7 +312,8 @@ def _watch(case: Case, decision: Decision, *, now: datetime) -> bool:
 def _verify(case: Case, *, now: datetime) -> bool:
     """The device is back and stayed: close with proof, and let the command know that it worked."""
     run = _last_run(case)
-    command = run.command if run else None
+    deed = deed_of(run)
+    command = deed.command if deed else None
     sent = command.sent_at if command is not None and command.state in MAY_HAVE_ACTED else None
     repaired = sent is not None and case.back_since is not None and case.back_since > sent
     outcome = "repaired" if repaired else "recovered_alone"
@@ -385,14 +398,18 @@ def start_attempt(case: Case, *, why: str, now: datetime, by: Any = None) -> boo
     ``by`` is the person who approved or asked; the job itself acts without one.
     """
     candidate = candidate_of(case, by_person=by is not None)
-    if by is None and not (_mode(case) == Mode.AUTO and _job_may_act(candidate.job)):
+    if by is None and not (_mode(case, now=now) == Mode.AUTO and _job_may_act(candidate.job)):
         return False
     refusal = first_refusal(candidate, now=now)
     if refusal is not None:
         _refuse(case, refusal, now=now)
         return False
     job, socket, attempt = candidate.job, candidate.socket, case.attempts + 1
-    assert socket is not None  # noqa: S101  the guard `power` has seen to it
+    assert candidate.link is not None  # noqa: S101  the guard `power` has seen to it
+    assert socket is not None  # noqa: S101
+    line = candidate.link.line
+    plan = plan_of(job, socket, line)
+    assert plan is not None  # noqa: S101
     run, _created = ActionRun.objects.get_or_create(
         case=case, attempt=attempt, defaults={"planned_at": now, "state_changed_at": now}
     )
@@ -404,8 +421,8 @@ def start_attempt(case: Case, *, why: str, now: datetime, by: Any = None) -> boo
             ):
                 return False
             Case.objects.filter(pk=case.pk).update(attempts=attempt, job_version=job.version)
-            command = request_command(
-                device=socket, template_key=job.template_key, params=job.params, target=candidate.device,
+            command = ask(
+                plan, job=job, socket=socket, line=line, target=candidate.device,
                 source=Command.Source.JOB if by is None else Command.Source.PERSON, actor=by,
                 idem_key=f"case:{case.pk}:a{attempt}", cause_id=case.cause_id, case_id=case.pk,
                 job_id=job.pk, source_ref=f"job:{job.pk}", reason=job.name, now=now,
@@ -437,8 +454,8 @@ def _job_may_act(job: Job) -> bool:
 def _refuse(case: Case, refusal: Refusal, *, now: datetime) -> None:
     """Write down why not; who is refused because many fell belongs to their common case."""
     write_refusal(case, refusal, now=now)
-    if refusal.guard == "chronic":  # it lifts tomorrow, or next week: a person hears of it today
-        escalate(case, why="chronic", now=now)
+    if refusal.guard in ("chronic", "flapping"):  # what it needs is a person, who hears of it today
+        escalate(case, why=refusal.guard, now=now)
         return
     waits = case.parent is not None and case.parent.state in LIVE
     if refusal.guard == "mass_change" and not waits and case.device is not None and case.job is not None:
@@ -485,12 +502,22 @@ def acknowledge(case: Case, *, by: Any, now: datetime) -> bool:
     return True
 
 
+def add_note(case: Case, *, text: str, by: Any, now: datetime) -> None:
+    """A person writes something into the case's timeline, after its end too. It moves nothing."""
+    with transaction.atomic():
+        tell(case, "note", now=now, by=str(by), text=text)
+        audit.record(
+            actor=audit.person(by), verb="case.noted", target=case, platform=case.platform, after={"text": text},
+            cause_id=case.cause_id, at=now,
+        )  # fmt: skip
+
+
 def repair_now(case: Case, *, by: Any, now: datetime) -> bool:
     """A person asks for the next attempt now; the guards that protect devices still object, with a row."""
     with transaction.atomic():
         locked = (
             Case.objects.select_for_update(of=("self",))
-            .select_related("job__platform", "device", "platform", "parent")
+            .select_related("job__platform", "device__site", "device__platform", "platform", "parent")
             .get(pk=case.pk)
         )
         if locked.state not in (C.OPEN, C.VERIFYING, C.ACTING, C.ESCALATED) or locked.job is None:

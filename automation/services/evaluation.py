@@ -1,26 +1,37 @@
 """Evaluate jobs: read, judge, advance each device's view, open a case at each edge."""
 
 import logging
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 
 from django.db import transaction
 from django.db.models import F
 
-from automation.engine import Edge, Reading, Verdict, View, advance, forget, judge
+from automation.engine import RAISED, Edge, Reading, Verdict, View, advance, forget, judge, pend
 from automation.errors import PrometheusUnavailable
 from automation.models import Job, JobRun, JobState
-from automation.services import cases, upstreams
-from automation.sources import expected_dark, read_alerts, read_prometheus, read_snapshot
+from automation.services import broken, cases, upstreams
+from automation.sources import (
+    expected_dark,
+    read_alerts,
+    read_events,
+    read_prometheus,
+    read_scheduled,
+    read_snapshot,
+)
 from automation.states import Phase
 from devices.models import observed_at
 from devices.states import DeviceState
 from exporters.models import Exporter
+from remosa.lib.cron import next_time
 
 logger = logging.getLogger(__name__)
 
+LATE = timedelta(minutes=5)  # after that a time of a scheduled job has passed
 GAP = timedelta(minutes=2)  # an evaluator that was away longer learns what is pending anew
 KEEP_RUNS = timedelta(hours=6)  # the journal of evaluations; cases and refusals stay
+VIEW = ["phase", "since", "samples", "episode", "last_sample_at", "value", "job_version", "changes"]
 Readings = dict[int, tuple[Reading, timedelta]]
 
 
@@ -52,20 +63,25 @@ def evaluate_safely(job: Job, *, tick: str, now: datetime) -> None:
         evaluate_job(job, tick=tick, now=now)
     except Exception:
         logger.exception("job=%s could not be evaluated", job.pk)
-        Job.objects.filter(pk=job.pk).update(broken_reason="internal error, see the log")
+        broken.note(job, "internal error, see the log", of_query=True, now=now)
 
 
 def evaluate_job(job: Job, *, tick: str, now: datetime) -> JobRun | None:
-    """One evaluation of one job; None when this tick was evaluated before. Never raises for a bad source."""
+    """One evaluation of one job; None when this tick was evaluated before, or is not one of the job's times.
+
+    Never raises for a bad source.
+    """
+    if job.source == Job.Source.SCHEDULE and not _its_time(job, now=now):
+        return None
     run, mine = JobRun.objects.get_or_create(job=job, tick=tick, defaults={"at": now})
     if not mine:
         return None
     try:
-        readings = _read(job, now=now)
+        readings = read(job, now=now)
     except PrometheusUnavailable as exc:
         logger.warning("job=%s not evaluated: %s", job.pk, exc)
         JobRun.objects.filter(pk=run.pk).update(error=str(exc)[:300])
-        Job.objects.filter(pk=job.pk).update(broken_reason=str(exc)[:300])
+        broken.note(job, str(exc), of_query=exc.of_query, now=now)
         return run
     tally = _advance_views(job, readings, now=now)
     JobRun.objects.filter(pk=run.pk).update(
@@ -75,13 +91,18 @@ def evaluate_job(job: Job, *, tick: str, now: datetime) -> JobRun | None:
     return run
 
 
-def _read(job: Job, *, now: datetime) -> Readings:
+def read(job: Job, *, now: datetime, named: Collection[int] | None = None) -> Readings:
+    """What the job's source says of its devices. Raises PrometheusUnavailable. ``named`` as for its set."""
     expected = expected_dark(job.platform_id, now=now)
     if job.source == Job.Source.PROMQL:
-        return read_prometheus(job, expected=expected, now=now)
+        return read_prometheus(job, expected=expected, now=now, named=named)
+    if job.source == Job.Source.EVENT:
+        return read_events(job, expected=expected, now=now, named=named)
+    if job.source == Job.Source.SCHEDULE:
+        return read_scheduled(job, expected=expected, named=named)
     if job.source == Job.Source.ALERT:
-        return read_alerts(job, expected=expected, now=now)
-    return read_snapshot(job, expected=expected)
+        return read_alerts(job, expected=expected, now=now, named=named)
+    return read_snapshot(job, expected=expected, named=named)
 
 
 def _advance_views(job: Job, readings: Readings, *, now: datetime) -> Tally:
@@ -96,21 +117,34 @@ def _advance_views(job: Job, readings: Readings, *, now: datetime) -> Tally:
             return tally
         away = _was_away(locked, readings, now=now)
         stored = {row.device_id: row for row in JobState.objects.filter(job=job)}
+        changed = []
         # in one order everywhere: two jobs that open cases for the same devices do not deadlock
         for device_id, (reading, max_age) in sorted(readings.items()):
-            verdict = judge(reading, max_age=max_age, now=now)
+            row = stored.get(device_id)
+            is_raised = row is not None and row.phase in RAISED
+            verdict = judge(reading, max_age=max_age, now=now, is_raised=is_raised)
             tally.breach += verdict is Verdict.BREACH
             tally.unknown += verdict is Verdict.UNKNOWN
-            row = stored.get(device_id)
             if row is None and verdict is not Verdict.BREACH:
                 continue  # most devices are fine and need no row
             view = _view_before(job, row, reading, away=away, now=now)
-            edge = _advance_one(job, row, view, verdict, reading, device_id=device_id, max_gap=max_age)
+            after, edge = _advance_one(
+                job, view, verdict, reading, device_id=device_id, max_gap=max_age, now=now
+            )
+            if row is None or after != _view_of(row) or row.job_version != job.version:
+                changed.append(_row_of(job, device_id, after, reading))
             if edge is Edge.FIRED:
                 tally.fired += 1
                 cases.open_case(job=job, device_id=device_id, reading=reading, now=now)
+        JobState.objects.bulk_create(
+            changed,
+            update_conflicts=True,
+            unique_fields=["job", "device"],
+            update_fields=VIEW,
+            batch_size=500,
+        )
         _calm_the_absent(job, readings, now=now)
-        Job.objects.filter(pk=job.pk).update(evaluated_at=now, broken_reason="")
+        Job.objects.filter(pk=job.pk).update(evaluated_at=now, broken_reason="", broken_since=None)
     return tally
 
 
@@ -121,40 +155,68 @@ def _was_away(job: Job, readings: Readings, *, now: datetime) -> bool:
 
 
 def _view_before(job: Job, row: JobState | None, reading: Reading, *, away: bool, now: datetime) -> View:
-    view = View(row.phase, row.since, row.samples, row.last_sample_at, row.episode) if row else View()
+    view = _view_of(row) if row else View()
+    if job.source == Job.Source.SCHEDULE:  # each time is a look of its own
+        return View(episode=view.episode, changes=view.changes)
     if away:
         return forget(view, now=now, down_since=reading.since)
     return forget(view, now=now) if row is not None and row.job_version != job.version else view
 
 
+def _its_time(job: Job, *, now: datetime) -> bool:
+    """Whether one of the job's times has come; it is the caller's alone. A late one is skipped, not made up for."""
+    following = next_time(job.cron, job.time_zone, after=now)
+    mine = Job.objects.filter(pk=job.pk, version=job.version, next_at=job.next_at)
+    moment = job.next_at
+    if moment is None or moment > following:  # new, changed, or written by a clock that was wrong
+        mine.update(next_at=following)
+        return False
+    if now < moment or not mine.update(next_at=following):
+        return False
+    if now - moment > LATE:
+        JobRun.objects.get_or_create(
+            job=job, tick=f"skipped:{moment.isoformat()}", defaults={"at": now, "error": "skipped: too late"}
+        )
+        return False
+    return True
+
+
+def _view_of(row: JobState) -> View:
+    changes = tuple(datetime.fromtimestamp(at, tz=UTC) for at in row.changes)
+    return View(row.phase, row.since, row.samples, row.last_sample_at, row.episode, changes)
+
+
 def _advance_one(
     job: Job,
-    row: JobState | None,
     view: View,
     verdict: Verdict,
     reading: Reading,
     *,
     device_id: int,
     max_gap: timedelta,
-) -> Edge:
-    # an alert has been held by its sender, and by `read_alerts`: one is enough
-    told = job.source == Job.Source.ALERT
+    now: datetime,
+) -> tuple[View, Edge]:
+    # what the source has held itself (`read_alerts`, `read_scheduled`) need not be seen twice
+    told = job.source in (Job.Source.ALERT, Job.Source.SCHEDULE)
     after, edge = advance(
         view, verdict, observed_at=reading.observed_at, hold=timedelta() if told else job.hold,
-        fresh_samples=1 if told else job.fresh_samples, max_gap=max_gap,
+        fresh_samples=1 if told else job.fresh_samples, max_gap=max_gap, keep=timedelta(seconds=job.keep_firing_s),
     )  # fmt: skip
-    stored = View(row.phase, row.since, row.samples, row.last_sample_at, row.episode) if row else None
-    if row is not None and after == stored and row.job_version == job.version:
-        return edge
-    JobState.objects.update_or_create(
-        job=job,
-        device_id=device_id,
-        defaults={
-            "phase": after.phase, "since": after.since, "samples": after.samples, "episode": after.episode,
-            "last_sample_at": after.last_sample_at, "value": reading.value, "job_version": job.version,
-        },
+    if edge is Edge.AGAIN and not cases.has_live_case(device_id):
+        # its case ended while the condition was still raised: this is another failure, with its own hold
+        after = pend(after, since=after.last_sample_at or now)
+    if edge is Edge.FIRED and job.overlap == Job.Overlap.QUEUE and cases.has_case_of_another(job, device_id):
+        # not yet: it fires at the next look after that case is closed
+        after, edge = replace(after, phase="pending", episode=view.episode), Edge.NONE
+    return after, edge
+
+
+def _row_of(job: Job, device_id: int, view: View, reading: Reading) -> JobState:
+    return JobState(
+        job=job, device_id=device_id, phase=view.phase, since=view.since, samples=view.samples,
+        episode=view.episode, last_sample_at=view.last_sample_at, value=reading.value, job_version=job.version,
+        changes=[at.timestamp() for at in view.changes],
     )  # fmt: skip
-    return edge
 
 
 def _calm_the_absent(job: Job, readings: Readings, *, now: datetime) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from automation.models import Case, Job
-from automation.services import actions, cases, evaluation, health, intake, upstreams
+from automation.services import actions, broken, cases, evaluation, health, intake, upstreams
 from automation.signals import case_told
 from automation.states import LIVE, CaseState, Mode
 from devices.services import sweep_commands
@@ -40,6 +40,7 @@ def sweep(*, now: datetime, uptime: tuple[float, str] | None = None) -> None:
     _safely(actions.ring_due, now=now)
     _safely(intake.forget_old, now=now)
     _safely(upstreams.drop_orphans, now=now)
+    _safely(broken.see_to_jobs, now=now)
     _safely(ring_again, now=now)
 
 

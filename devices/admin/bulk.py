@@ -75,11 +75,14 @@ class BulkPages:
             )  # fmt: skip
             return self._bulk_page(request, **shown, done=rows, skipped=[row for row in rows if row.skipped])
         rows = bulk_preview(devices, template_key=key, params=form.params(), by=request.user)
-        ready = [row for row in rows if not row.skipped]
-        dark = sum(len(going_dark(row.device, templates[key], request.user)) for row in ready)
+        ready = [
+            (row, going_dark(row.device, templates[key], request.user)) for row in rows if not row.skipped
+        ]
         return self._bulk_page(
             request, **shown, ready=ready, skipped=[row for row in rows if row.skipped], confirm=confirm,
-            total=_total(ready), dark=dark,
+            total=_total([row for row, _dark in ready]), dark=sum(len(dark) for _row, dark in ready),
+            minutes=form.cleaned_data.get("p_minutes"),
+            several=len({device.platform_id for device in devices}) > 1,
         )  # fmt: skip
 
     def _chosen(self, request: HttpRequest) -> list[Device]:

@@ -120,6 +120,7 @@ class OnboardingAdmin(PlatformAdmin):
         report = row.report
         return {
             "is_moving": row.state in (OnboardingState.UPLOADED, OnboardingState.STORING),
+            "is_writing": row.state == OnboardingState.STORING and 0 < row.total <= row.done,
             "is_checked": row.state == OnboardingState.CHECKED,
             "is_stored": row.state == OnboardingState.STORED,
             "state_pill": pill(row.get_state_display(), TONES[OnboardingState(row.state)]),

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
@@ -16,12 +17,23 @@ from devices.models import Device, Site
 from devices.states import DeviceState
 from platforms.admin_base import PlatformAdmin, grants_of
 from platforms.console.display import link, pill
+from platforms.console.fields import WeekField
 from platforms.roles import Perm
 from remosa.lib.redact import mask_msisdn
 
 
+class SiteForm(forms.ModelForm):
+    """A site; its hours are lines, not JSON."""
+
+    class Meta:
+        model = Site
+        fields = ("platform",)
+        field_classes = {"broadcast_hours": WeekField}
+
+
 @admin.register(Site)
 class SiteAdmin(PhotoPages, PlatformAdmin):
+    form = SiteForm
     list_display = ("name", "address", "platform", "players", "time_zone", "contact_name")
     list_filter = ("platform",)
     list_select_related = ("platform",)
@@ -30,7 +42,7 @@ class SiteAdmin(PhotoPages, PlatformAdmin):
     head_template = "console/site_head.html"
     deeds = PhotoPages.photo_deeds
     fieldsets = (
-        (None, {"fields": ("platform", "name", "address", "time_zone", "outer_ip")}),
+        (None, {"fields": ("platform", "name", "address", "time_zone", "broadcast_hours", "outer_ip")}),
         (_("Person on site"), {"fields": ("contact_name", "contact_phone", "notes")}),
     )
 

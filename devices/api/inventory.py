@@ -13,7 +13,7 @@ from devices.services import create_device, link_power, remove_device, unlink_po
 from platforms.api.base import Changes, Creates, Deletes, PlatformViewSet, Reads
 from platforms.api.bulk import InBulk
 from platforms.api.errors import Conflict, Invalid
-from platforms.api.serializers import LabelsField, PlatformSerializer, WholeNumberField
+from platforms.api.serializers import LabelsField, PlatformSerializer, WeekField, WholeNumberField
 from platforms.models import Platform
 from remosa.lib.clock import utcnow
 
@@ -25,11 +25,13 @@ class SiteSerializer(PlatformSerializer):
 
     phone_fields = ("contact_phone",)
     redacted_fields = ("notes",)
+    broadcast_hours = WeekField(required=False)
 
     class Meta:
         model = Site
         fields = [
-            "id", "platform", "name", "address", "time_zone", "outer_ip", "contact_name", "contact_phone", "notes",
+            "id", "platform", "name", "address", "time_zone", "outer_ip", "broadcast_hours", "contact_name",
+            "contact_phone", "notes",
         ]  # fmt: skip
 
 

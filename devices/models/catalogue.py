@@ -99,7 +99,12 @@ class CommandTemplate(models.Model):
     @property
     def is_repair(self) -> bool:
         """Whether a job may send it: harmless to settings, and the output is on again afterwards by itself."""
-        return self.power in REPAIRS and not self.dangerous and self.min_role in (Role.USER, Role.MANAGER)
+        return self.power in REPAIRS and self.is_harmless
+
+    @property
+    def is_harmless(self) -> bool:
+        """Whether it leaves settings and numbers alone, and needs no higher role than a manager's."""
+        return not self.dangerous and self.min_role in (Role.USER, Role.MANAGER)
 
     @property
     def spec(self) -> TemplateSpec:

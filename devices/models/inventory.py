@@ -17,7 +17,7 @@ from devices.states import DeviceState
 from platforms.models import Membership, Platform
 from platforms.models.platform import default_time_zone, validate_time_zone
 from platforms.querysets import PlatformQuerySet
-from remosa.lib.fields import MsisdnField
+from remosa.lib.fields import MsisdnField, validate_week
 from remosa.lib.macs import normalise_mac
 
 
@@ -34,6 +34,10 @@ class Site(models.Model):
         _("time zone"), max_length=64, default=default_time_zone, validators=[validate_time_zone]
     )
     outer_ip = models.GenericIPAddressField(_("outer IP"), null=True, blank=True)
+    broadcast_hours = models.JSONField(
+        _("broadcast hours"), default=dict, blank=True, validators=[validate_week],
+        help_text=_("When screens here must show something. Empty: nobody has told."),
+    )  # fmt: skip
     contact_name = models.CharField(_("contact on site"), max_length=200, blank=True)
     contact_phone = models.CharField(_("contact phone"), max_length=32, blank=True)
     notes = models.TextField(_("access notes"), blank=True)

@@ -8,6 +8,7 @@ from devices.services.commands import (
     preview,
     refusal_at_barrier,
     request_command,
+    transport_of,
 )
 from devices.services.events import record_event
 from devices.services.inventory import create_device, find_device, link_power, remove_device, unlink_power
@@ -102,5 +103,6 @@ __all__ = [
     "store_onboarding",
     "sweep_commands",
     "table_of",
+    "transport_of",
     "unlink_power",
 ]

@@ -176,6 +176,8 @@ def _plan(row: Onboarding, rows: list[TableRow], *, seen: Callable[[int], object
         planner.add(line)
         if seen is not None and number % STEP == 0:
             seen(number)
+    if seen is not None:
+        seen(len(rows) - 1)
     return planner.finish()
 
 

@@ -70,6 +70,7 @@ def power_cycle(
     job_id: int | None = None,
     case_id: uuid.UUID | None = None,
     reason: str = "",
+    source_ref: str = "",
 ) -> Cycle:
     """Reboot what hangs on ``line``, in the safest way that the model has; idempotent by ``(platform, idem_key)``.
 
@@ -85,7 +86,7 @@ def power_cycle(
     if plan.way == "cycle":
         command = request_command(
             device=device, template_key=plan.templates[0].key, params={"minutes": minutes}, idem_key=idem_key,
-            now=now, **common,
+            now=now, source_ref=source_ref, **common,
         )  # fmt: skip
         return Cycle(command=command)
     if type(minutes) is not int or not 1 <= minutes <= MAX_MINUTES:
@@ -285,6 +286,7 @@ def _send(row: Restoration, step: Step, *, now: datetime) -> bool:
             cause_id=row.cause_id, now=now, ttl=ttl, restoration=row, reason=row.reason, target=row.target,
             source=row.source if mine else Command.Source.RESTORE, actor=row.actor if mine else None,
             case_id=row.case_id if mine else None, job_id=row.job_id if mine else None,
+            source_ref=f"job:{row.job_id}" if mine and row.job_id else "",
         )  # fmt: skip
     except DevicesError as exc:
         if first:

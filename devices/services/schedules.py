@@ -2,12 +2,9 @@
 
 import uuid
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from croniter import croniter
 from django.db import transaction
 from django.utils.translation import gettext as _
 
@@ -15,28 +12,19 @@ from devices.errors import CommandForbidden, CommandInvalid, DevicesError
 from devices.models import Command, CommandSchedule, Device
 from devices.services.commands import may_send, preview, request_command, template_of
 from platforms import audit
+from remosa.lib.cron import is_cron, next_time, shortest
 
 LATE = timedelta(minutes=5)  # after that the moment has passed
 SHORTEST = timedelta(minutes=15)  # between two commands of one schedule
 
 
-def next_time(cron: str, time_zone: str, *, after: datetime) -> datetime:
-    """The first moment of ``cron`` after ``after``, in UTC; the cron runs in ``time_zone``."""
-    local = after.astimezone(ZoneInfo(time_zone))
-    return croniter(cron, local).get_next(datetime).astimezone(UTC)
-
-
 def check_cron(cron: str, time_zone: str, *, now: datetime) -> None:
     """CommandInvalid unless ``cron`` has five fields and leaves the socket in peace between its times."""
     sentence = ""
-    if len(cron.split()) != 5 or not croniter.is_valid(cron):
+    if not is_cron(cron):
         sentence = _("Write five fields: minute, hour, day, month, day of the week.")
-    else:
-        times = [now]
-        for _number in range(24):
-            times.append(next_time(cron, time_zone, after=times[-1]))
-        if min(later - earlier for earlier, later in pairwise(times[1:])) < SHORTEST:
-            sentence = _("Leave at least 15 minutes between two commands.")
+    elif shortest(cron, time_zone, now=now) < SHORTEST:
+        sentence = _("Leave at least 15 minutes between two commands.")
     if sentence:
         raise CommandInvalid(sentence, fields={"cron": sentence})
 

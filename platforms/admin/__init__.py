@@ -1,7 +1,8 @@
-"""Pages of ``platforms``: clients, their people, tokens, the audit, stops of automation."""
+"""Pages of ``platforms``: clients, their people, tokens, the audit, the ledger, stops of automation."""
 
 from platforms.admin.invitations import InvitationAdmin
 from platforms.admin.journal import AuditEventAdmin
+from platforms.admin.ledger import LedgerEntryAdmin
 from platforms.admin.people import MembershipAdmin, UserAdmin
 from platforms.admin.platform import PlatformPage
 from platforms.admin.switches import KillSwitchAdmin
@@ -12,6 +13,7 @@ __all__ = [
     "AuditEventAdmin",
     "InvitationAdmin",
     "KillSwitchAdmin",
+    "LedgerEntryAdmin",
     "MembershipAdmin",
     "PlatformPage",
     "UserAdmin",

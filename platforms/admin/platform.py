@@ -11,14 +11,17 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import F, Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.utils.html import format_html_join
 from django.utils.module_loading import import_string
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _g
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
+from unfold.widgets import UnfoldAdminEmailInputWidget
 
-from platforms import ledger, quotas, statement_file, switches
+from platforms import ledger, presets, quotas, statement_file, switches
 from platforms.admin.people import RoleFormSet
 from platforms.admin.switches import is_engaged
 from platforms.admin_base import PlatformAdmin, PlatformInline, grants_of
@@ -26,7 +29,6 @@ from platforms.console.deeds import Deed, ReasonForm
 from platforms.console.display import bar, pill
 from platforms.models import ApiToken, Membership, Platform, Usage
 from platforms.roles import Perm
-from platforms.services import create_platform
 from remosa.lib.clock import utcnow
 
 SUPERADMIN_ONLY = (
@@ -134,6 +136,20 @@ def automation_stop(platform: Platform) -> Any:
     return switches.stopping(platform_id=platform.pk, now=utcnow())
 
 
+class NewPlatformForm(forms.ModelForm):
+    """A new client: its limits, the preset that was chosen before, and whom to invite first."""
+
+    preset = forms.ChoiceField(required=False, widget=forms.HiddenInput)
+    admin_email = forms.EmailField(
+        label=_("e-mail of the first admin"), required=False, widget=UnfoldAdminEmailInputWidget,
+        help_text=_("Gets an invitation with a link that works once. Empty: you invite somebody later."),
+    )  # fmt: skip
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["preset"].choices = [(code, str(preset)) for code, preset in presets.shipped().items()]
+
+
 @admin.register(Platform)
 class PlatformPage(PlatformAdmin):
     list_display = ("name", "automation", "devices_used", "sms_used", "time_zone", "is_active")
@@ -141,6 +157,7 @@ class PlatformPage(PlatformAdmin):
     ordering = ("name",)
     change_perm = Perm.MANAGE_PLATFORM
     inlines = (MemberInline,)
+    asks_again = True
     head_template = "console/platform_head.html"
     fieldsets = (
         (None, {"fields": ("name", "time_zone", "is_active")}),
@@ -186,15 +203,60 @@ class PlatformPage(PlatformAdmin):
         fixed = super().get_readonly_fields(request, obj)
         return fixed if request.user.is_superuser else [*fixed, *SUPERADMIN_ONLY]
 
+    # --- a new client ------------------------------------------------------------------------------
+
+    def preset_of(self, request: HttpRequest) -> presets.Preset | None:
+        """The preset chosen for the new client."""
+        return presets.shipped().get(request.POST.get("preset") or request.GET.get("preset", ""))
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        """First the preset, then the form with what it says."""
+        if request.method == "GET" and "preset" not in request.GET and self.has_add_permission(request):
+            offered = [
+                {
+                    "code": preset.code, "name": str(preset), "about": presets.in_words(preset.about),
+                    "limits": presets.limits_in_words(preset), "brings": preset.brings(),
+                }
+                for preset in presets.shipped().values()
+            ]  # fmt: skip
+            context = {
+                **self.admin_site.each_context(request), "title": _g("Add a platform"), "opts": self.opts,
+                "presets": offered,
+            }  # fmt: skip
+            return TemplateResponse(request, "console/choose_preset.html", context)
+        return super().add_view(request, form_url, extra_context)
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        if obj is None:
+            kwargs["form"] = NewPlatformForm
+        return super().get_form(request, obj, change=change, **kwargs)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        shown = super().get_fieldsets(request, obj)
+        if obj is not None:
+            return shown
+        preset = self.preset_of(request)
+        brings = [(text,) for text in preset.brings()] if preset else []
+        start: dict[str, Any] = {"fields": ("admin_email", "preset")}
+        if brings:
+            start["description"] = format_html_join("", "<div>{}</div>", brings)
+        title = _g("Starts with: %(preset)s") % {"preset": preset} if preset else _g("To start with")
+        return (shown[0], (title, start), *shown[1:])
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        given = super().get_changeform_initial_data(request)
+        preset = self.preset_of(request)
+        return {**given, **preset.platform} if preset else given | {"preset": ""}
+
     def get_inlines(self, request: HttpRequest, obj: Platform | None = None) -> Any:
         return self.inlines if obj is not None else ()
 
     def save_model(self, request: HttpRequest, obj: Platform, form: forms.ModelForm, change: bool) -> None:
-        """A new platform comes with its role groups; the service makes both."""
+        """A new platform comes with its role groups and its preset; the service makes all of it."""
         if change:
             super().save_model(request, obj, form, change)
             return
-        made = create_platform(by=request.user, **form.cleaned_data)
+        made = presets.create_client(by=request.user, now=utcnow(), **form.cleaned_data)
         obj.pk, obj._state.adding = made.pk, False
 
     def stop_automation(self, request: HttpRequest, row: Platform, answers: dict[str, Any]) -> str:

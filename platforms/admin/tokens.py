@@ -17,7 +17,7 @@ from platforms.admin_base import PlatformAdmin
 from platforms.console.deeds import Deed
 from platforms.console.display import DASH, ago, moment, pill
 from platforms.models import ApiToken
-from platforms.models.tokens import Scope
+from platforms.models.tokens import MACHINE_SCOPES, Scope
 from platforms.roles import Perm
 from remosa.lib.clock import utcnow
 
@@ -41,8 +41,10 @@ class IssueForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if "scopes" in self.fields and not self.may_serve_everything:
-            self.fields["scopes"].choices = [item for item in Scope.choices if item[0] != Scope.OPERATOR]
+        if "scopes" in self.fields:
+            # "read" and "command" are for a person's own tokens: no platform's is good for them
+            offered = (*MACHINE_SCOPES, Scope.OPERATOR) if self.may_serve_everything else MACHINE_SCOPES
+            self.fields["scopes"].choices = [(scope.value, scope.label) for scope in offered]
         if "platform" in self.fields and not self.may_serve_everything:
             self.fields["platform"].required = True
 
@@ -69,7 +71,7 @@ class ApiTokenAdmin(PlatformAdmin):
     form = IssueForm
     view_perm = add_perm = Perm.MANAGE_PLATFORM
     asks_again = True
-    list_display = ("name", "platform", "scope_names", "state", "last_used", "expires", "issuer")
+    list_display = ("name", "platform", "may", "state", "last_used", "expires", "issuer")
     list_filter = ("platform",)
     list_select_related = ("platform", "user", "created_by")
     search_fields = ("name", "lookup")
@@ -91,7 +93,7 @@ class ApiTokenAdmin(PlatformAdmin):
         if obj is None:
             return self.fields
         return (
-            "name", "platform", "scope_names", "state", "created_at", "issuer", "expires", "last_used",
+            "name", "platform", "may", "state", "created_at", "issuer", "expires", "last_used",
             "revoked_at",
         )  # fmt: skip
 
@@ -138,9 +140,8 @@ class ApiTokenAdmin(PlatformAdmin):
         return _g("The token is revoked.")
 
     @display(description=_("It may"))
-    def scope_names(self, row: ApiToken) -> str:
-        names = dict(Scope.choices)
-        return ", ".join(str(names.get(scope, scope)) for scope in row.scopes)
+    def may(self, row: ApiToken) -> str:
+        return ", ".join(row.scope_names)
 
     @display(description=_("state"))
     def state(self, row: ApiToken) -> SafeString:
@@ -160,4 +161,4 @@ class ApiTokenAdmin(PlatformAdmin):
 
     @display(description=_("expires"), ordering="expires_at")
     def expires(self, row: ApiToken) -> SafeString | str:
-        return moment(row.expires_at) if row.expires_at else _g("never")
+        return moment(row.expires_at) if row.expires_at else _g("no end")

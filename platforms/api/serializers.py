@@ -13,6 +13,7 @@ from rest_framework.validators import UniqueValidator
 
 from platforms.api.scope import reads_phones, visible_rows
 from remosa.lib.fields import MsisdnField
+from remosa.lib.hours import canonical, check_week
 from remosa.lib.phones import LONGEST, normalise_msisdn
 from remosa.lib.redact import mask_mapping, mask_msisdn, redact
 
@@ -96,6 +97,34 @@ class LabelsField(serializers.DictField):
         if any(not 1 <= len(name) <= 64 or CONTROL.search(name) for name in labels):
             self.fail("name")
         return labels
+
+
+class WeekField(serializers.DictField):
+    """``{"mon": ["09:00-22:00"]}``: hours by day, mon to sun; ``24:00`` ends a day."""
+
+    child = serializers.ListField(child=PlainCharField(max_length=11), max_length=4)
+    default_error_messages = {"week": _('Write hours by day: {"mon": ["09:00-22:00"]}.')}
+
+    def to_internal_value(self, data: Any) -> dict[str, list[str]]:
+        try:
+            return check_week(super().to_internal_value(data))
+        except ValueError:
+            self.fail("week")
+            raise
+
+
+class SpansField(serializers.ListField):
+    """``["10:00-16:00"]``: hours of one day."""
+
+    child = PlainCharField(max_length=11)
+    default_error_messages = {"hours": _('Write hours: ["10:00-16:00"].')}
+
+    def to_internal_value(self, data: Any) -> list[str]:
+        try:
+            return canonical(super().to_internal_value(data))
+        except ValueError:
+            self.fail("hours")
+            raise
 
 
 class VisibleRelatedField(serializers.PrimaryKeyRelatedField):

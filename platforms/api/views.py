@@ -17,21 +17,19 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from platforms import audit_export, dismissal, ledger, quotas, statement_file, tokens
+from platforms import audit_export, dismissal, ledger, presets, quotas, statement_file, tokens
 from platforms.access import require
 from platforms.api.base import Changes, Creates, Deletes, PlatformViewSet, Reads
 from platforms.api.errors import Conflict, Invalid
 from platforms.api.scope import platforms_held, reads_phones
 from platforms.api.serializers import PlatformSerializer, VisibleRelatedField
 from platforms.models import ApiToken, AuditEvent, LedgerEntry, Membership, Platform, Usage, User
-from platforms.models.tokens import Scope
+from platforms.models.tokens import MACHINE_SCOPES, OWN_SCOPES
 from platforms.roles import Perm, Role
-from platforms.services import create_platform, set_role
+from platforms.services import set_role
 from remosa.lib.clock import utcnow
 from remosa.lib.tables import FORMATS
 
-OWN_SCOPES = (Scope.READ, Scope.COMMAND)  # of a person's token
-MACHINE_SCOPES = (Scope.SCRAPE, Scope.INGEST, Scope.INTAKE, Scope.EDGE)  # of a platform's token
 LONGEST_LIFE = timedelta(days=3660)
 
 
@@ -62,13 +60,20 @@ class PlatformRecordSerializer(PlatformSerializer):
     SUPERADMIN_ONLY = (
         "name", "is_active", "device_limit", "sms_limit", "sms_price_out", "sms_price_in", "currency", "series_limit",
     )  # fmt: skip
-    create_only = ()
+    create_only = ("preset", "admin_email")
+    preset = serializers.ChoiceField(
+        choices=sorted(presets.shipped()), write_only=True, required=False, allow_blank=True,
+        help_text=gettext_lazy("What the client starts with (`presets/`); a field that is given wins."),
+    )  # fmt: skip
+    admin_email = serializers.EmailField(
+        write_only=True, required=False, allow_blank=True, help_text=gettext_lazy("Is invited as admin.")
+    )
 
     class Meta:
         model = Platform
         fields = [
             "id", "name", "is_active", "time_zone", "device_limit", "sms_limit", "sms_people_share_ratio",
-            "sms_price_out", "sms_price_in", "currency", "series_limit", "created_at",
+            "sms_price_out", "sms_price_in", "currency", "series_limit", "created_at", "preset", "admin_email",
         ]  # fmt: skip
         read_only_fields = ["created_at"]
 
@@ -79,6 +84,20 @@ class PlatformRecordSerializer(PlatformSerializer):
                 fields[name].read_only = True
                 fields[name].required = False
         return fields
+
+
+class PresetSerializer(serializers.Serializer):
+    """What a new client can start with."""
+
+    code = serializers.CharField()
+    version = serializers.IntegerField()
+    name = serializers.CharField(source="__str__")
+    about = serializers.SerializerMethodField()
+    platform = serializers.DictField(help_text="Columns of the new platform.")
+    brings = serializers.ListField(child=serializers.CharField(), help_text="What else is made, in words.")
+
+    def get_about(self, preset: presets.Preset) -> str:
+        return presets.in_words(preset.about)
 
 
 class UsageSerializer(serializers.Serializer):
@@ -127,6 +146,14 @@ class PlatformsView(Reads, Creates, Changes, PlatformViewSet):
     ordering_fields = ("name", "created_at")
     ordering = ("name", "pk")
 
+    @extend_schema(responses=PresetSerializer(many=True), filters=False)
+    @action(detail=False, methods=["get"], pagination_class=None)
+    def presets(self, request: Request) -> Response:
+        """What a new client can start with; for the superadmin, who makes platforms."""
+        if not is_superadmin(request):
+            raise PermissionDenied(_("Only the superadmin makes platforms."))
+        return Response(PresetSerializer(presets.shipped().values(), many=True).data)
+
     @extend_schema(responses=UsageSerializer)
     @action(detail=True, methods=["get"])
     def usage(self, request: Request, pk: str) -> Response:
@@ -162,7 +189,7 @@ class PlatformsView(Reads, Creates, Changes, PlatformViewSet):
     def create_row(self, values: dict[str, Any]) -> Platform:
         if not is_superadmin(self.request):
             raise PermissionDenied(_("Only the superadmin makes platforms."))
-        return create_platform(by=self.request.user, **values)
+        return presets.create_client(by=self.request.user, now=utcnow(), **values)
 
     def platform_of(self, row: Platform) -> Platform:
         return row
@@ -400,10 +427,12 @@ class AuditView(Reads, PlatformViewSet):
 
 
 class LedgerSerializer(PlatformSerializer):
-    """One SMS that was paid for. What the gateway takes is for the operator's eyes."""
+    """One SMS that was paid for. What the gateway takes is for the operator's eyes: null for all others."""
 
     price = serializers.DecimalField(max_digits=14, decimal_places=4, read_only=True)
-    cost = serializers.DecimalField(max_digits=14, decimal_places=4, read_only=True)
+    unit_cost = serializers.DecimalField(max_digits=10, decimal_places=4, read_only=True, allow_null=True)
+    cost = serializers.DecimalField(max_digits=14, decimal_places=4, read_only=True, allow_null=True)
+    cost_currency = serializers.CharField(read_only=True, allow_null=True)
 
     class Meta:
         model = LedgerEntry
@@ -416,8 +445,7 @@ class LedgerSerializer(PlatformSerializer):
     def to_representation(self, row: LedgerEntry) -> dict[str, Any]:
         shown = super().to_representation(row)
         if not is_superadmin(self.context.get("request")):
-            for name in ("unit_cost", "cost", "cost_currency"):
-                shown.pop(name)
+            shown |= dict.fromkeys(("unit_cost", "cost", "cost_currency"))
         return shown
 
 

@@ -48,6 +48,7 @@ class Deed:
     when: Callable[[Any], bool] = field(default=lambda row: True)
     template: str = "console/deed.html"
     superadmin: bool = False
+    button: Any = ""  # what the button of its page says, where the title is no verb
     asks_again: bool = False  # a session that is some time old says who it is before the deed is done
 
 

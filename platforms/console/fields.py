@@ -6,9 +6,12 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.dates import WEEKDAYS_ABBR
 from django.utils.translation import gettext as _g
 from django.utils.translation import gettext_lazy as _
-from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextareaWidget
+from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+
+from remosa.lib.hours import canonical, parse_week, week_text
 
 LABEL = re.compile(r"\s*([^=:\s][^=:]*?)\s*[=:]\s*(.*?)\s*")
 MOST_LABELS = 50
@@ -101,3 +104,78 @@ def labels_text(labels: Any) -> str:
     if not isinstance(labels, dict):
         return json.dumps(labels, ensure_ascii=False)
     return ", ".join(f"{name} = {value}" for name, value in labels.items()) or "—"
+
+
+def day_names() -> list[str]:
+    """The days in the reader's language, Monday first."""
+    return [str(WEEKDAYS_ABBR[number]).lower() for number in range(7)]
+
+
+def hours_text(week: Any) -> str:
+    """A week in one line, for reading."""
+    return week_text(week, day_names()).replace("\n", "; ") if week else ""
+
+
+class WeekField(forms.CharField):
+    """Hours of a week as lines ``mon-fri 09:00-22:00``; stored by day."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        for name in ("encoder", "decoder"):
+            kwargs.pop(name, None)
+        kwargs["widget"] = UnfoldAdminTextareaWidget(attrs={"rows": 3})
+        kwargs["required"] = False
+        super().__init__(**kwargs)
+
+    def get_bound_field(self, form: forms.BaseForm, field_name: str) -> forms.BoundField:
+        """The example speaks the reader's language."""
+        names, told = day_names(), self.help_text
+        self.help_text = _g("%(told)s For example: %(days)s 09:00-22:00, a line for each; or 24/7.") % {
+            "told": told, "days": f"{names[0]}-{names[4]}",
+        }  # fmt: skip
+        bound = super().get_bound_field(form, field_name)
+        self.help_text = told
+        return bound
+
+    def prepare_value(self, value: Any) -> Any:
+        return value if isinstance(value, str) else week_text(value or {}, day_names())
+
+    def to_python(self, value: Any) -> dict[str, list[str]]:
+        try:
+            return parse_week(super().to_python(value), day_names())
+        except ValueError as exc:
+            raise ValidationError(
+                _g("This cannot be read: %(line)s. Write for example %(day)s 09:00-22:00.")
+                % {"line": str(exc)[:80], "day": day_names()[0]}
+            ) from exc
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        try:
+            return (initial or {}) != self.to_python(data)
+        except ValidationError:
+            return True
+
+
+class SpansField(forms.CharField):
+    """Hours of one day, such as ``10:00-16:00, 18:00-02:00``; stored as a list."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        for name in ("encoder", "decoder"):
+            kwargs.pop(name, None)
+        kwargs["widget"] = UnfoldAdminTextInputWidget()
+        kwargs["required"] = False
+        super().__init__(**kwargs)
+
+    def prepare_value(self, value: Any) -> Any:
+        return value if isinstance(value, str) else ", ".join(value or ())
+
+    def to_python(self, value: Any) -> list[str]:
+        try:
+            return canonical(filter(None, (part.strip() for part in super().to_python(value).split(","))))
+        except ValueError as exc:
+            raise ValidationError(_g("Write hours such as 10:00-16:00.")) from exc
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        try:
+            return (initial or []) != self.to_python(data)
+        except ValidationError:
+            return True

@@ -19,6 +19,10 @@ class Scope(models.TextChoices):
     OPERATOR = "operator", _("operator's metrics")
 
 
+OWN_SCOPES = (Scope.READ, Scope.COMMAND)  # of a person's token
+MACHINE_SCOPES = (Scope.SCRAPE, Scope.INGEST, Scope.INTAKE, Scope.EDGE)  # of a platform's token
+
+
 class ApiToken(models.Model):
     """``rms_<lookup>_<secret>``: the lookup finds the row, the SHA-256 of the whole proves it.
 
@@ -66,3 +70,9 @@ class ApiToken(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} (rms_{self.lookup}_…)"
+
+    @property
+    def scope_names(self) -> list[str]:
+        """What the token may, in the reader's language."""
+        names = dict(Scope.choices)
+        return [str(names.get(scope, scope)) for scope in self.scopes]

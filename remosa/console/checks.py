@@ -26,6 +26,7 @@ platforms = may_open("platforms.platform")
 members = may_open("platforms.membership")
 invitations = may_open("platforms.invitation")
 tokens = may_open("platforms.apitoken")
+ledger = may_open("platforms.ledgerentry")
 audit = may_open("platforms.auditevent")
 operator = is_superadmin
 several = has_several

@@ -20,17 +20,18 @@ from unfold.widgets import (
     UnfoldAdminEmailInputWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextInputWidget,
-    UnfoldBooleanWidget,
+    UnfoldBooleanSwitchWidget,
 )
 
 from platforms import audit, jwt, second_factor, tokens
 from platforms.console.confirmation import confirmed_again
 from platforms.models import ApiToken, User
+from platforms.models.tokens import OWN_SCOPES as SCOPES
 from platforms.models.tokens import Scope
 from remosa.lib.clock import utcnow
 from remosa.lib.phones import normalise_msisdn
 
-OWN_SCOPES = [(scope.value, scope.label) for scope in (Scope.READ, Scope.COMMAND)]
+OWN_SCOPES = [(scope.value, scope.label) for scope in SCOPES]
 LIVES = [("30", _("30 days")), ("90", _("90 days")), ("365", _("a year")), ("", _("no end"))]
 
 
@@ -49,7 +50,7 @@ class MySettingsForm(forms.ModelForm):
             "first_name": UnfoldAdminTextInputWidget,
             "last_name": UnfoldAdminTextInputWidget,
             "email": UnfoldAdminEmailInputWidget,
-            "wants_sms": UnfoldBooleanWidget,
+            "wants_sms": UnfoldBooleanSwitchWidget,
             "language": UnfoldAdminSelectWidget,
             "time_zone": UnfoldAdminTextInputWidget,
         }
@@ -59,6 +60,12 @@ class MySettingsForm(forms.ModelForm):
             return normalise_msisdn(self.cleaned_data["phone"]) if self.cleaned_data["phone"] else ""
         except ValueError as exc:
             raise forms.ValidationError(str(exc)) from exc
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        if cleaned.get("wants_sms") and not cleaned.get("phone") and "phone" not in self.errors:
+            self.add_error("phone", _g("Give the number to which the SMS should go."))
+        return cleaned
 
 
 @confirmed_again

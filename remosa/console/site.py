@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.dataclasses import SearchResult
 from unfold.sites import UnfoldAdminSite
 
-from remosa.console import clients, invitation, login, me, prometheus, views
+from remosa.console import clients, invitation, login, me, password, prometheus, views
 
 SEARCHED = ("devices.device", "devices.site", "automation.job", "exporters.exporter", "platforms.platform")
 MOST_FOUND = 10  # of each kind
@@ -64,6 +64,9 @@ class ConsoleSite(UnfoldAdminSite):
                 name="prometheus_devices",
             ),
             path("login/code/", login.code_step, name="login_code"),
+            path("password/", password.Ask.as_view(), name="password_ask"),
+            path("password/sent/", password.sent, name="password_sent"),
+            path("password/<uidb64>/<token>/", password.Choose.as_view(), name="password_choose"),
             path("invitation/<str:key>/", invitation.invitation, name="invitation"),
             path("confirm/", self.admin_view(me.confirm), name="confirm"),
             path("me/", self.admin_view(me.my_settings), name="my_settings"),

@@ -29,6 +29,7 @@ EVENT_TONES = {
     "opened": "amber", "escalated": "red", "verified": "green", "back": "green", "acted": "blue",
     "suggested": "blue", "refused": "amber", "fell_again": "amber", "mass_opened": "amber",
     "joined_mass": "amber", "upstream_doubted": "amber", "cancelled": "grey", "acknowledged": "blue",
+    "note": "blue",
 }  # fmt: skip
 SHOWN = 200
 TOLD_OF_DEVICE = 20
@@ -92,7 +93,8 @@ def case_story(case: Case, *, names: bool) -> list[Moment]:
     moments += [
         Moment(step.at, _state_text(step), by=step.by) for step in case.steps.all() if step.at not in told
     ]
-    commands = _with_story(Command.objects.filter(case_id=case.pk))
+    mine = Q(case_id=case.pk) | Q(restoration__case_id=case.pk)  # the ON that is owed has no case above it
+    commands = _with_story(Command.objects.filter(mine))
     for command in commands:
         moments += _command_moments(command, case.device_id, brief=True)
     return newest_first(moments)

@@ -17,6 +17,7 @@ from django.db import models
 from django.db.models import TextField, Value
 from django.db.models.functions import Cast
 
+from remosa.lib.hours import canonical, check_week
 from remosa.lib.phones import LONGEST, normalise_msisdn
 
 if TYPE_CHECKING:
@@ -27,6 +28,22 @@ else:
     CharColumn = models.CharField
 
 PREFIX = "f1:"
+
+
+def validate_week(week: Any) -> None:
+    """Hours by day, as `remosa.lib.hours` stores them."""
+    try:
+        check_week(week)
+    except ValueError as exc:
+        raise ValidationError('Write hours by day: {"mon": ["09:00-22:00"]}.') from exc
+
+
+def validate_spans(spans: Any) -> None:
+    """Hours of one day."""
+    try:
+        canonical(spans)
+    except (TypeError, ValueError) as exc:
+        raise ValidationError('Write hours: ["10:00-16:00"].') from exc
 
 
 class MsisdnField(CharColumn):

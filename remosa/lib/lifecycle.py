@@ -5,7 +5,7 @@ the database: of any number of workers that want the same move exactly one gets 
 side effects. This module decides *whether a row moved*, not what should follow.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -56,29 +56,47 @@ class Lifecycle:
         why: str = "",
         by: Any = "",
         fence: int | None = None,
+        new_fence: int | None = None,
+        only_from: str | None = None,
         **fields: Any,
     ) -> bool:
         """Move ``row`` to ``target`` and set ``fields`` with it; True if *this* caller moved it.
 
-        The state that counts is the one in the table, not the one in ``row``. False means "not mine
-        to move": the table of moves forbids it, the row is gone, its ``fence`` is another one, or
-        other workers won every race. A move that wins refreshes the changed fields of ``row`` and,
-        where its model names a ``HISTORY`` relation, writes one event there in the same transaction.
-        ValueError for a ``target`` that the table does not know.
+        The state that counts is the one in the table, not the one in ``row``: that is only tried first.
+        False means "not mine to move": the table of moves forbids it, the row is gone, its ``fence`` is
+        another one, or other workers won every race. A move that wins brings ``row`` up to date in the
+        changed fields and, where its model names a ``HISTORY`` relation, writes one event there in the same
+        transaction. ``new_fence`` replaces the fence in the same statement: no earlier holder can move the
+        row any more. ``only_from`` forbids the move from any other state than this one. ValueError for a
+        ``target`` that the table does not know.
         """
         if target not in self.states:
             raise ValueError(f"{type(row).__name__} has no state {str(target)!r}.")
-        with transaction.atomic(using=row._state.db):
-            for _ in range(READS):
-                source = self._source(row, target, fence)
+        changes = {"state": str(target), "state_changed_at": now, **fields}
+        if new_fence is not None:
+            changes["fence"] = new_fence
+        # an error in here ends the caller's transaction, whose row would be half moved: no savepoint
+        with transaction.atomic(using=row._state.db, savepoint=False):
+            for source in self._sources_to_try(row, target, fence, only_from):
                 if source is None:
                     return False
-                mine = _in_table(row, fence).filter(state=source)
-                if mine.update(state=target, state_changed_at=now, **fields) == 1:
+                if _in_table(row, fence).filter(state=source).update(**changes) == 1:
                     _write_history(row, from_state=source, to_state=str(target), at=now, why=why, by=by)
-                    row.refresh_from_db(fields=["state", "state_changed_at", *fields])
+                    _bring_up_to_date(row, changes)
                     return True
         return False
+
+    def _sources_to_try(
+        self, row: models.Model, target: str, fence: int | None, only_from: str | None
+    ) -> Iterator[str | None]:
+        """What the caller believes, which saves a question, then what the table says."""
+        believed = only_from if only_from is not None else getattr(row, "state", None)
+        if believed is not None and target in self.moves.get(believed, ()):
+            yield believed
+        if only_from is not None:
+            return
+        for _ in range(READS):
+            yield self._source(row, target, fence)
 
     def _source(self, row: models.Model, target: str, fence: int | None) -> str | None:
         """The row's state in the table now, or None when it may not go from there to ``target``."""
@@ -89,6 +107,16 @@ class Lifecycle:
 def _in_table(row: models.Model, fence: int | None) -> "models.QuerySet[models.Model]":
     found = type(row)._base_manager.using(row._state.db).filter(pk=row.pk)
     return found if fence is None else found.filter(fence=fence)
+
+
+def _bring_up_to_date(row: models.Model, changes: dict[str, Any]) -> None:
+    """Give ``row`` what was written; what the database computed is read."""
+    computed = [name for name, value in changes.items() if hasattr(value, "resolve_expression")]
+    for name, value in changes.items():
+        if name not in computed:
+            setattr(row, name, value)
+    if computed:
+        row.refresh_from_db(fields=computed)
 
 
 def _write_history(row: models.Model, **event: Any) -> None:

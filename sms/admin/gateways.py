@@ -9,6 +9,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _g
@@ -44,7 +45,6 @@ SENDING = [
     "price",
     "price_in",
     "currency",
-    "poll_interval_s",
 ]
 
 
@@ -75,6 +75,8 @@ class GatewayForm(SecretsForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if "secret" in self.fields:
+            self.fields["secret"].label = capfirst(backend("SMS_GATEWAYS", self.kind).secret_label)
         for spec in self.specs:
             name = f"{PREFIX}{spec.name}"
             if name in self.fields and spec.name in self.instance.config:
@@ -118,7 +120,7 @@ class GatewayAdmin(PlatformAdmin):
     list_display = (
         "name",
         "light",
-        "kind",
+        "kind_shown",
         "platform",
         "priority",
         "sender_msisdn",
@@ -156,10 +158,10 @@ class GatewayAdmin(PlatformAdmin):
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
         """First the kind, then the form of that kind."""
         if self.has_add_permission(request) and not self.kind_of(request, None):
-            kinds = [(kind, _doc_line(kind)) for kind in settings.SMS_GATEWAYS]
+            kinds = [(kind, kind_name(kind), _doc_line(kind)) for kind in settings.SMS_GATEWAYS]
             context = {
                 **self.admin_site.each_context(request), "title": _g("Add an SMS gateway"), "opts": self.opts,
-                "kinds": kinds,
+                "named_kinds": kinds,
             }  # fmt: skip
             return TemplateResponse(request, "console/choose_kind.html", context)
         return super().add_view(request, form_url, extra_context)
@@ -189,13 +191,12 @@ class GatewayAdmin(PlatformAdmin):
         hooks = ["hook_secret"] if obj is not None and kind and may_edit and self._has_hooks(kind) else []
         connection = [f"{PREFIX}{spec.name}" for spec in specs if spec.required] + secrets
         details = [f"{PREFIX}{spec.name}" for spec in specs if not spec.required] + hooks
+        is_read = bool(kind) and backend("SMS_GATEWAYS", kind).capabilities.inbox
+        head = ["platform", "name", *(["kind_shown"] if obj is not None else []), "is_enabled"]
         shown = [
-            (None, {"fields": ["platform", "name", *(["kind"] if obj is not None else []), "is_enabled"]}),
+            (kind_name(kind) if obj is None else None, {"fields": head}),
             (_("Connection"), {"fields": connection}),
-            (
-                _("Sending"),
-                {"fields": SENDING},
-            ),
+            (_("Sending"), {"fields": [*SENDING, *(["poll_interval_s"] if is_read else [])]}),
             (_("Details of the connection"), {"fields": details, "classes": ["collapse"]}),
         ]  # fmt: skip
         return [(name, options) for name, options in shown if options["fields"]]
@@ -206,7 +207,7 @@ class GatewayAdmin(PlatformAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Gateway | None = None) -> list[str]:
         fixed = super().get_readonly_fields(request, obj)
-        return [*fixed, "kind"] if obj is not None else fixed
+        return [*fixed, "kind_shown"] if obj is not None else fixed
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Gateway]:
         return super().get_queryset(request).defer("secret", "hook_secret")
@@ -235,13 +236,17 @@ class GatewayAdmin(PlatformAdmin):
         told = found[0]
         return blocked_sentence(row.name, reason=told.reason, since=told.since, waiting=told.waiting, now=now)
 
+    @display(description=_("kind"), ordering="kind")
+    def kind_shown(self, row: Gateway) -> str:
+        return kind_name(row.kind)
+
     @display(description=pgettext_lazy("how much a gateway may send", "rate"), ordering="rate_per_minute")
     def rate_shown(self, row: Gateway) -> str:
         return rate_text(row)
 
     @display(description=_("state"))
     def light(self, row: Gateway) -> SafeString:
-        return gateway_pill(row)
+        return format_html("<span>{}</span>", gateway_pill(row))  # one piece, which wraps on a phone
 
     @display(description=_("price"), ordering="price")
     def price_shown(self, row: Gateway) -> str:
@@ -273,6 +278,16 @@ class GatewayAdmin(PlatformAdmin):
         )  # fmt: skip
         self.record(request, row, "tested", after={"sms": str(message.pk)})
         return _g("The test SMS is in the outbox. Watch its state there.")
+
+
+def kind_name(kind: str) -> str:
+    """What people call this kind of gateway."""
+    known = {
+        "remosa": "REMOSA", "http": "HTTP", "kannel": "Kannel", "smsc_ru": "SMSC.ru", "sms_ru": "SMS.ru",
+        "android": "SMS Gateway for Android", "twilio": "Twilio", "modem": _g("GSM modem"),
+        "console": _g("Log instead of sending"), "simulator": _g("Simulator"),
+    }  # fmt: skip
+    return known.get(kind, kind)
 
 
 def _doc_line(kind: str) -> str:

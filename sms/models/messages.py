@@ -3,6 +3,7 @@
 import uuid
 
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
@@ -169,4 +170,4 @@ class InboundSms(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.received_at:%Y-%m-%d %H:%M} {self.get_state_display()}"
+        return f"{timezone.localtime(self.received_at):%Y-%m-%d %H:%M} {self.get_state_display()}"

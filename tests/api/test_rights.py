@@ -194,7 +194,12 @@ FIXED = {  # resource: (model, what may change by PATCH)
             "sim_monthly_status",
         },
     ),
-    "sites": (Site, {"name", "address", "time_zone", "outer_ip", "contact_name", "contact_phone", "notes"}),
+    "sites": (
+        Site,
+        {
+            "name", "address", "time_zone", "broadcast_hours", "outer_ip", "contact_name", "contact_phone", "notes",
+        },
+    ),
     "exporters": (
         Exporter,
         {
@@ -214,7 +219,10 @@ FIXED = {  # resource: (model, what may change by PATCH)
         {
             "name", "is_enabled", "mode", "source", "exporter", "site", "labels", "alert_labels", "promql",
             "operator", "threshold",
-            "hold_s", "fresh_samples", "evidence_max_age_s", "template_key", "params", "max_attempts", "cooldown_s",
+            "clear_threshold", "keep_firing_s", "flap_changes", "flap_window_s", "hours", "on_air", "on_air_wait_s",
+            "off_air", "lead_s", "promql_range_s", "event_kind", "event_within_s", "cron", "overlap",
+            "hold_s", "fresh_samples",
+            "evidence_max_age_s", "template_key", "params", "max_attempts", "cooldown_s",
             "max_actions_per_day", "max_actions_per_week", "patience_s", "verify_s", "stable_s", "may_darken_others",
             "version",
         },

@@ -53,8 +53,8 @@ def test_the_cost_is_the_operators(api: Call, north: Platform, alice: User, root
     mine, operators = (api(user).get("/api/v1/ledger/").data["results"][0] for user in (alice, root))
 
     assert (mine["price"], operators["cost"]) == ("3.5000", "3.5000")
-    assert "cost" not in mine
-    assert "unit_cost" not in mine
+    assert mine["cost"] is None
+    assert mine["unit_cost"] is mine["cost_currency"] is None
 
 
 def test_the_ledger_can_be_narrowed_and_ordered_only_by_its_lists(

@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from automation.conditions import COMPARE, MAX_QUERY, ConditionError, check_promql, holds
+from automation.conditions import (
+    COMPARE,
+    MAX_QUERY,
+    ConditionError,
+    check_comparison,
+    check_promql,
+    holds,
+    lingers,
+)
 from automation.models import Job
 
 OWN = 'platform_id="7"'
@@ -88,6 +96,47 @@ HOSTILE = [
     # large
     "up" * 3000, "(" * 1990 + "up" + ")" * 1990, "-" * 3990 + "up", "+".join(["up"] * 1300), "abs(" * 700 + "up" + ")" * 700,  # noqa: E501
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "op", "threshold", "clear", "field"),
+    [
+        ("number", ">", 80, 70, None),
+        ("number", ">", 80, 80, None),
+        ("number", "<=", 10, 15, None),
+        ("number", "!=", 0, None, None),
+        ("state", "==", 0, None, None),
+        ("state", ">", 0, None, "operator"),
+        ("state", "==", 0, 1, "clear_threshold"),
+        ("number", "==", 0, 1, "clear_threshold"),
+        ("number", ">", 80, 81, "clear_threshold"),
+        ("number", "<", 10, 9, "clear_threshold"),
+        ("number", ">", float("nan"), None, "threshold"),
+        ("number", ">", 1, float("inf"), "clear_threshold"),
+    ],
+)
+def test_a_comparison_is_checked_by_the_kind_of_its_value(
+    kind: str, op: str, threshold: float, clear: float | None, field: str | None
+) -> None:
+    if field is None:
+        check_comparison(kind, op, threshold, clear)
+        return
+    with pytest.raises(ConditionError) as refused:
+        check_comparison(kind, op, threshold, clear)
+    assert refused.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("op", "clear", "value", "said"),
+    [
+        (">", 70, 75, True), (">", 70, 70, False), (">", None, 75, False), ("<", 15, 12, True), ("<=", 15, 15, False),
+        (">", 70, float("nan"), False),
+    ],
+)  # fmt: skip
+def test_between_the_thresholds_a_value_lingers(
+    op: str, clear: float | None, value: float, said: bool
+) -> None:
+    assert lingers(value, op, clear) is said
 
 
 def test_there_are_enough_of_each() -> None:

@@ -7,7 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from automation.engine import Edge, Peers, Reading, Verdict, View, advance, forget, is_mass, judge
+from automation.engine import (
+    Edge,
+    Peers,
+    Reading,
+    Verdict,
+    View,
+    advance,
+    flapping_until,
+    forget,
+    is_mass,
+    judge,
+)
 from tests.factories import NOW
 
 MAX_AGE = timedelta(seconds=75)
@@ -151,7 +162,7 @@ def test_the_usual_story_of_a_player_that_hangs() -> None:
 
     assert edges == [Edge.NONE] * 4 + [Edge.FIRED, Edge.NONE, Edge.NONE]
     assert resolved is Edge.RESOLVED
-    assert view == View(phase="ok", last_sample_at=at(210), episode=1)
+    assert view == View(phase="ok", last_sample_at=at(210), episode=1, changes=(at(0), at(210)))
 
 
 def test_an_outage_of_the_cms_is_not_time_that_a_player_was_down() -> None:
@@ -252,3 +263,69 @@ def test_more_of_the_same_group_are_never_less_of_a_mass(scope: str, known: int)
 def test_a_platform_is_told_its_own_figures_only() -> None:
     assert Peers("cms", "s", "t", 40, 100, own=(3, 6)).figures == {"bad": 3, "known": 6}
     assert Peers("site", "s", "t", 2, 4).figures == {"bad": 2, "known": 4}
+
+
+# --- what is raised stays raised for a while -------------------------------------------------------
+
+
+def test_a_value_between_the_thresholds_keeps_what_is_raised_and_raises_nothing() -> None:
+    between = Reading(False, NOW, lingers=True)
+
+    assert judge(between, max_age=MAX_AGE, now=NOW) is V.OK
+    assert judge(between, max_age=MAX_AGE, now=NOW, is_raised=True) is V.BREACH
+    assert judge(replace(between, breach=None), max_age=MAX_AGE, now=NOW, is_raised=True) is V.UNKNOWN
+
+
+def kept(view: View, verdict: Verdict, seconds: float, *, keep_s: float = 100) -> tuple[View, Edge]:
+    return advance(
+        view, verdict, observed_at=at(seconds), hold=timedelta(), fresh_samples=1, max_gap=MAX_AGE,
+        keep=timedelta(seconds=keep_s),
+    )  # fmt: skip
+
+
+def test_what_is_raised_stays_so_until_all_was_well_long_enough() -> None:
+    view, edges = View(), []
+    for seconds, verdict in [
+        (0, V.BREACH),
+        (60, V.OK),
+        (120, V.OK),
+        (130, V.BREACH),
+        (190, V.OK),
+        (289, V.OK),
+        (290, V.OK),
+    ]:
+        view, edge = kept(view, verdict, seconds)
+        edges.append((view.phase, str(edge)))
+
+    assert edges == [
+        ("firing", "fired"), ("recovering", "none"), ("recovering", "none"), ("firing", "again"),
+        ("recovering", "none"), ("recovering", "none"), ("ok", "resolved"),
+    ]  # fmt: skip
+    assert view.episode == 1
+    assert [round((when - NOW).total_seconds()) for when in view.changes] == [0, 60, 130, 190]
+
+
+@given(verdicts=st.lists(st.sampled_from([V.OK, V.BREACH, V.UNKNOWN]), max_size=40))
+def test_however_it_goes_one_episode_is_one_edge_up_and_at_most_one_down(verdicts: list[Verdict]) -> None:
+    view, up, down = View(), 0, 0
+    for number, verdict in enumerate(verdicts):
+        view, edge = kept(view, verdict, 30 * number)
+        up += edge is Edge.FIRED
+        down += edge is Edge.RESOLVED
+        assert 0 <= up - down <= 1
+        assert (up - down == 1) == (view.phase in ("firing", "recovering"))
+    assert view.episode == up
+
+
+def test_flapping_is_so_many_changes_within_the_window_and_ends_when_they_are_old() -> None:
+    changes = tuple(at(seconds) for seconds in (-3600, -1800, -900, -60))
+
+    def until(most: int, now_s: float = 0) -> object:
+        return flapping_until(changes, most=most, window=timedelta(hours=1), now=at(now_s))
+
+    assert until(3) == at(-1800 + 3600)
+    assert until(4) is None, "one of them is an hour old"
+    assert until(2, now_s=1799) == at(-900 + 3600)
+    assert until(3, now_s=1800) is None
+    assert until(0) is None
+    assert until(1, now_s=-10000) is None, "a clock that went back"

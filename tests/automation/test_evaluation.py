@@ -1,6 +1,5 @@
 """An evaluation: once per tick, from fresh and positive evidence, and one broken job never stops another."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -391,14 +390,6 @@ def test_of_two_cmss_the_one_with_an_answer_counts_then_the_newer(world: World) 
 
 
 # --- PromQL --------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def prometheus(settings: Any) -> Iterator[FakePrometheus]:
-    settings.EGRESS_ALLOW = ["127.0.0.0/8"]
-    with FakePrometheus() as fake:
-        settings.PROMETHEUS_URL = fake.url
-        yield fake
 
 
 def promql_world(**job: Any) -> World:

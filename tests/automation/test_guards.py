@@ -1,8 +1,9 @@
 """Each guard objects for its own reason, says when it lifts, and lets pass what it has nothing against."""
 
 import uuid
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -16,7 +17,7 @@ from automation.guards import (
     case_still_wants,
     first_refusal,
 )
-from automation.models import Case, GuardRefusal, Heartbeat, Job, Maintenance
+from automation.models import Case, GuardRefusal, Heartbeat, Holiday, Job, JobState, Maintenance
 from automation.sentences import refusal_sentence
 from automation.services.cases import advance_case, write_refusal
 from devices.models import Command, Device, DeviceModel, PowerLink
@@ -24,6 +25,8 @@ from devices.services import Observed, record_observations, request_command
 from exporters.models import Exporter, ExporterTarget
 from platforms import switches
 from platforms.models import Platform, User
+from remosa.lib.hours import ALWAYS, DAYS
+from sms.models import Gateway, SmsMessage
 from tests.automation.world import World, refusals
 from tests.factories import NOW, make_device, make_job, make_link, make_socket, make_user, minutes
 
@@ -86,8 +89,8 @@ def test_the_order_of_the_guards_is_the_order_of_the_journal() -> None:
     names = [guard.__name__ for guard in GUARDS]
 
     assert names == [
-        "scope", "kill_switch", "maintenance", "own_health", "evidence", "upstream", "mass_change", "power", "lane",
-        "cooldown", "chronic", "blast_radius", "budget",
+        "scope", "kill_switch", "maintenance", "own_health", "evidence", "upstream", "mass_change", "flapping",
+        "broadcast_hours", "power", "lane", "cooldown", "chronic", "blast_radius", "budget",
     ]  # fmt: skip
     assert set(LAST_GUARDS) < set(GUARDS)
 
@@ -150,13 +153,25 @@ def _everywhere(scene: Scene) -> None:
         scene.acted(50, socket=scene.socket_of(player), target=player, job_id=scene.job.pk)
 
 
+def _flapped(scene: Scene) -> None:
+    ago = [50, 45, 40, 35, 30, 11]
+    JobState.objects.create(
+        job=scene.job, device=scene.player, changes=[(scene.now - minutes(m)).timestamp() for m in ago]
+    )
+
+
+def _on_air(scene: Scene) -> None:
+    scene.update(hours=ALWAYS, on_air="leave")
+
+
 def _spent(scene: Scene) -> None:
     Platform.objects.update(sms_limit=0)
 
 
 SCENES = {
     "scope": _out_of_scope, "kill_switch": _stopped, "maintenance": _works, "own_health": _late,
-    "evidence": _too_young, "upstream": _doubted, "mass_change": _together, "power": _unplugged, "lane": _busy,
+    "evidence": _too_young, "upstream": _doubted, "mass_change": _together, "flapping": _flapped,
+    "broadcast_hours": _on_air, "power": _unplugged, "lane": _busy,
     "cooldown": _just_cycled, "chronic": _often, "blast_radius": _everywhere, "budget": _spent,
 }  # fmt: skip
 
@@ -175,6 +190,132 @@ def test_without_this_one_guard_the_action_would_pass(
     assert found.guard == guard.__name__
     assert refusal_sentence(found.guard, found.reason, found.data) != f"{found.guard}: {found.reason}"
     assert without is None, "a second guard hides that the first is missing"
+
+
+# --- one gateway ---------------------------------------------------------------------------------
+
+
+def _through_the_shared_gateway(scene: Scene, count: int, *, ago: float) -> None:
+    """Commands of jobs of another platform, which has the same gateway."""
+    Gateway.objects.filter(pk=scene.gateway.pk).update(platform=None)
+    other = World(with_job=False, players=count)
+    other.gateway.delete()
+    for socket, player in zip(other.sockets, other.players, strict=True):
+        scene.acted(ago, socket=socket, target=player, state="sent")
+    messages = SmsMessage.objects.filter(platform=other.platform)
+    assert messages.count() == count
+    messages.update(gateway=scene.gateway, created_at=scene.now - minutes(ago))
+
+
+def test_a_gateway_takes_a_few_commands_at_once_and_the_rest_at_a_distance(scene: Scene) -> None:
+    _through_the_shared_gateway(scene, 3, ago=0.1)
+
+    found = scene.refusal()
+
+    assert found is not None
+    assert (found.guard, found.reason) == ("blast_radius", "gateway_pace")
+    assert found.lifts_at is not None
+    last = scene.now - minutes(0.1)
+    assert timedelta(seconds=20) <= found.lifts_at - last <= timedelta(seconds=60)
+    assert scene.said(by_person=True) is None
+    assert scene.said(now=found.lifts_at) is None
+    SmsMessage.objects.order_by("pk").first().delete()
+    assert scene.said() is None, "two are few"
+
+
+def test_a_gateway_takes_no_more_than_so_many_commands_in_ten_minutes(scene: Scene) -> None:
+    _through_the_shared_gateway(scene, 10, ago=5)
+
+    found = scene.refusal()
+
+    assert found == Refusal(
+        "blast_radius", "gateway_limit", {"limit": 10, "window_s": 600.0}, scene.now + minutes(5)
+    )
+    SmsMessage.objects.filter(gateway=scene.gateway).first().delete()
+    assert scene.said() is None
+
+
+# --- flapping ------------------------------------------------------------------------------------
+
+
+def test_flapping_lifts_when_the_changes_are_old_and_never_objects_where_it_is_off(scene: Scene) -> None:
+    _flapped(scene)
+
+    found = scene.refusal()
+
+    assert found == Refusal(
+        "flapping", "changes_too_often", {"changes": 6, "window_s": 3600.0}, scene.now + minutes(10)
+    )
+    assert scene.said(by_person=True) is None
+    scene.update(flap_changes=0)
+    assert scene.said() is None
+    scene.update(flap_changes=7)
+    assert scene.said() is None
+    scene.update(flap_changes=6, flap_window_s=2400)
+    assert scene.said() is None
+
+
+# --- broadcast hours -----------------------------------------------------------------------------
+
+
+def week(*hours: str) -> dict[str, list[str]]:
+    return {day: list(hours) for day in DAYS}
+
+
+def test_on_air_the_job_does_as_it_says(scene: Scene) -> None:
+    """NOW is 12:00 UTC, and the scene twelve minutes on; the player fell eleven minutes ago."""
+    zone = ZoneInfo(scene.player.site.time_zone)
+    local = scene.now.astimezone(zone)
+    begin, end = local - timedelta(hours=2), local + timedelta(hours=3)
+    scene.update(hours=week(f"{begin:%H:%M}-{end:%H:%M}"))
+    closing = (end.replace(second=0)).astimezone(UTC)
+    down = scene.case.opened_at
+
+    scene.update(on_air="leave")
+    left = scene.refusal()
+    scene.update(on_air="wait")
+    waited = scene.refusal()
+    scene.update(on_air="act")
+    acted = scene.refusal()
+
+    assert left == Refusal("broadcast_hours", "on_air", lifts_at=closing)
+    assert waited == Refusal("broadcast_hours", "on_air_wait", lifts_at=down + minutes(30))
+    assert acted is None
+    scene.update(on_air="leave")
+    assert scene.said(by_person=True) is None
+
+
+def test_at_night_the_job_waits_for_the_hour_before_the_opening(scene: Scene) -> None:
+    local = scene.now.astimezone(ZoneInfo(scene.player.site.time_zone))
+    opening = (local + timedelta(hours=3)).replace(second=0)
+    scene.player.site.broadcast_hours = week(f"{opening:%H:%M}-{opening + timedelta(hours=1):%H:%M}")
+    scene.player.site.save()
+
+    found = scene.refusal()
+
+    assert found == Refusal(
+        "broadcast_hours", "before_opening", lifts_at=opening.astimezone(UTC) - timedelta(hours=1)
+    )
+    scene.update(lead_s=3 * 3600 + 60)
+    assert scene.said() is None
+    scene.update(lead_s=0, off_air="act")
+    assert scene.said() is None
+    scene.update(off_air="before")
+    Holiday.objects.create(platform=scene.platform, day=opening.date(), name="closed")
+    Holiday.objects.create(
+        platform=scene.platform, day=opening.date(), site=scene.players[1].site, hours=["00:00-24:00"]
+    )
+    later = scene.refusal()
+    assert later is not None
+    assert later.lifts_at == opening.astimezone(UTC) + timedelta(days=1), "nobody opens on a holiday"
+
+
+def test_without_hours_day_and_night_are_alike(scene: Scene) -> None:
+    scene.update(on_air="leave", off_air="before")
+    scene.player.site.broadcast_hours = {}
+    scene.player.site.save()
+
+    assert scene.said() is None
 
 
 # --- maintenance ---------------------------------------------------------------------------------

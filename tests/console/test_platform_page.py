@@ -17,7 +17,7 @@ from platforms.models import Platform, User
 from platforms.services import set_role
 from remosa.lib.clock import utcnow
 from tests.console.world import World
-from tests.factories import make_exporter, make_gateway, make_platform
+from tests.factories import make_exporter, make_gateway, make_platform, make_user
 
 Pages = Callable[[User], Client]
 
@@ -195,3 +195,46 @@ def test_the_number_of_queries_does_not_grow_with_the_clients(
     grow(10)
     with django_assert_max_num_queries(len(few.captured_queries)):
         client.get(CLIENTS)
+
+
+# --- the ledger ----------------------------------------------------------------------------------
+
+
+def test_the_ledger_shows_a_client_its_price_and_the_operator_the_cost(
+    northern: World, southern: World, alice: User, root: User, browser_of: Pages
+) -> None:
+    Platform.objects.filter(pk=northern.platform.pk).update(sms_price_out=Decimal("4.50"))
+    northern.platform.refresh_from_db()
+    send(northern.platform, 2, gateway="zqmodem")
+    send(southern.platform, 3, gateway="zqaway")
+    url = reverse("admin:platforms_ledgerentry_changelist")
+    row = northern.platform.ledger.get(gateway_name="zqmodem")
+    own, entry = (
+        browser_of(alice).get(path).content.decode()
+        for path in (url, reverse("admin:platforms_ledgerentry_change", args=[row.pk]))
+    )
+
+    operators = browser_of(root).get(url).content.decode()
+
+    for page in (own, entry):
+        assert "9 RUB" in page
+        assert "3.5 RUB" not in page
+        assert "zqaway" not in page
+    assert all(text in operators for text in ("9 RUB", "3.5 RUB", "zqaway"))
+
+
+@pytest.mark.parametrize("role", ["manager", "viewer", "user"])
+def test_the_ledger_is_for_admins(north: Platform, role: str, browser_of: Pages) -> None:
+    person = make_user("x", platform=north, role=role)
+
+    assert browser_of(person).get(reverse("admin:platforms_ledgerentry_changelist")).status_code == 403
+
+
+def test_nobody_writes_in_the_ledger(northern: World, root: User, browser_of: Pages) -> None:
+    send(northern.platform)
+    row, client = northern.platform.ledger.first(), browser_of(root)
+
+    assert client.get(reverse("admin:platforms_ledgerentry_add")).status_code == 403
+    client.post(reverse("admin:platforms_ledgerentry_change", args=[row.pk]), {"units": 99})
+    client.post(reverse("admin:platforms_ledgerentry_delete", args=[row.pk]), {"post": "yes"})
+    assert northern.platform.ledger.get(pk=row.pk).units == 1

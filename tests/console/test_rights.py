@@ -309,7 +309,7 @@ def test_a_token_is_shown_once_and_revoked(northern: World, alice: User, browser
     form = {
         "name": "grafana",
         "platform": northern.platform.pk,
-        "scopes": ["scrape", "read"],
+        "scopes": ["scrape", "edge"],
         "expires_at_0": "",
         "expires_at_1": "",
     }
@@ -322,16 +322,19 @@ def test_a_token_is_shown_once_and_revoked(northern: World, alice: User, browser
     text = shown.context["secret"]
     assert text in shown.content.decode()
     assert text not in again.content.decode()
-    assert row.scopes == ["read", "scrape"]
+    assert row.scopes == ["edge", "scrape"]
     row.refresh_from_db()
     assert row.revoked_at is not None
 
 
-def test_the_operators_scope_is_not_for_a_client(northern: World, alice: User, browser_of: Pages):
+@pytest.mark.parametrize("scope", ["operator", "read", "command"])
+def test_the_scopes_of_the_operator_and_of_people_are_not_for_a_client(
+    northern: World, alice: User, browser_of: Pages, scope: str
+):
     form = {
         "name": "greedy",
         "platform": northern.platform.pk,
-        "scopes": ["operator"],
+        "scopes": [scope],
         "expires_at_0": "",
         "expires_at_1": "",
     }

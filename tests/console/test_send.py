@@ -211,3 +211,26 @@ def test_a_command_is_cancelled_before_it_leaves_and_not_after(
 
     assert command.state == "cancelled"
     assert "the state has changed meanwhile" in again.content.decode()
+
+
+def test_a_command_to_many_names_who_goes_dark_and_who_is_skipped_and_waits_for_the_confirmation(
+    socket: Device, north: Platform, alice: User, browser_of: Pages
+):
+    other = make_socket(north, name="socket 13", model="D410")
+    page = browser_of(alice)
+    url = reverse("admin:devices_device_bulk")
+    filled = {"devices": f"{socket.pk},{other.pk}", "template": "power_cycle", "p_minutes": "2", "reason": ""}
+
+    shown = page.post(url, filled)
+    text = shown.content.decode()
+    nothing_sent = not Command.objects.exists()
+    page.post(url, {**filled, "sending": "yes", "nonce": shown.context["nonce"], "confirmed": "on"})
+
+    assert nothing_sent
+    assert [(row.device, [each.name for each in dark]) for row, dark in shown.context["ready"]] == [
+        (socket, ["lobby", "window"])
+    ]
+    assert [row.device for row in shown.context["skipped"]] == [other]
+    assert "lobby" in text
+    assert shown.context["minutes"] == 2
+    assert [command.device for command in Command.objects.all()] == [socket]

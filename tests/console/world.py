@@ -14,6 +14,7 @@ from automation.models import (
     Case,
     CaseEvent,
     GuardRefusal,
+    Holiday,
     Job,
     Maintenance,
     RejectedAlert,
@@ -35,7 +36,7 @@ from devices.states import CommandState
 from exporters.models import Exporter, PollRound
 from notifications.models import Delivery, Notice
 from platforms import audit, switches, tokens
-from platforms.models import Invitation, Platform, User
+from platforms.models import Invitation, LedgerEntry, Platform, User
 from remosa.lib.clock import utcnow
 from sms.models import Gateway, InboundSms, SmsMessage
 from tests.factories import (
@@ -145,6 +146,11 @@ def _the_rest(world: World) -> None:
         gateway=world.gateway, platform=platform, device=world.socket, sender=world.socket.msisdn,
         body=f"{mark}-inbound", received_at=now, dedupe_key=f"{mark}-in", state="unmatched", state_changed_at=now,
     )  # fmt: skip
+    LedgerEntry.objects.create(
+        platform=platform, direction="out", subject_id=message.pk, at=now, period="2026-03", day=now.date(),
+        gateway_id=world.gateway.pk, gateway_name=world.gateway.name, units=1, unit_cost=1, cost_currency="RUB",
+        unit_price=2, price_currency="RUB",
+    )  # fmt: skip
     notice = Notice.objects.create(
         platform=platform, severity="critical", kind="escalated", case=world.case, dedupe_key=f"{mark}-notice",
         data={"title": f"{mark}-case", "why": "not_back_in_time"}, created_at=now,
@@ -198,6 +204,7 @@ def _around_devices(world: World) -> None:
         starts_at=now,
         ends_at=now + timedelta(hours=2),
     )
+    Holiday.objects.create(platform=platform, site=world.site, day=now.date(), name=f"{mark}-holiday")
 
 
 def _alerts(world: World) -> None:

@@ -13,9 +13,10 @@ from devices.errors import CommandForbidden, CommandInvalid
 from devices.models import Command, CommandSchedule, Device
 from devices.services import sweep_commands
 from devices.services.bulk import bulk_preview, bulk_request
-from devices.services.schedules import check_cron, next_time, schedule_command, unschedule
+from devices.services.schedules import check_cron, schedule_command, unschedule
 from platforms.models import Platform, User
 from platforms.services import set_role
+from remosa.lib.cron import next_time
 from tests.console.conftest import *  # noqa: F403  its fixtures
 from tests.devices.commands import after
 from tests.factories import NOW, make_gateway, make_socket, make_user

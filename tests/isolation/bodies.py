@@ -38,7 +38,7 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
     "PlatformsView": {
         "create": {"name": "zqnew"},
         "update": {"name": "zqnew", "time_zone": "Europe/Moscow"},
-        "usage": {}, "statement": {},
+        "usage": {}, "statement": {}, "presets": {},
     },
     "MembersView": {
         "create": {"platform": Ref(Platform), "user": Ref(User), "role": "viewer"},
@@ -108,6 +108,11 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
             "platform": Ref(Platform), "name": "new", "exporter": Ref(Exporter), "site": Ref(Site),
             "devices": Ref(Device, many=True),
         },
+        "restore": {"version": 1},
+        "clone": {"name": "new copy"},
+        "versions": {},
+        "dry_run": {},
+        "templates": {},
     },
     "AlertSourcesView": {
         "create": {"platform": Ref(Platform), "name": "new", "kind": "grafana", "secret": "zqnewsecretofasource"},
@@ -117,13 +122,19 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
     "MaintenanceView": {
         "create": WORKS, "update": WORKS,
     },
+    "HolidaysView": {
+        "create": {"platform": Ref(Platform), "site": Ref(Site), "day": "2027-01-01", "name": "new"},
+        "update": {"platform": Ref(Platform), "site": Ref(Site), "day": "2027-01-02", "name": "new"},
+    },
     "StopsView": {
         "create": {
             "scope": "device", "platform": Ref(Platform), "job": Ref(Job), "device": Ref(Device), "reason": "new",
         },
         "release": {},
     },
-    "CasesView": {"acknowledge": {}, "repair": {}, "cancel": {"reason": "x"}},
+    "CasesView": {
+        "acknowledge": {}, "repair": {}, "note": {"text": "x"}, "share": {}, "unshare": {}, "cancel": {"reason": "x"},
+    },
     "AuditView": {"export": {}},
     "TokensView": {
         "create": {"name": "new", "platform": Ref(Platform), "scopes": ["edge"]},

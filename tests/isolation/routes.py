@@ -52,6 +52,9 @@ OTHERS = {
     "admin/me/tokens/<pk>/revoke/": "the caller's own tokens",
     "admin/confirm/": "the caller's own session",
     "admin/login/code/": "public: takes a code, of somebody whose password was right",
+    "admin/password/": "public: takes an address, answers all alike",
+    "admin/password/sent/": "public: a sentence",
+    "admin/password/<uidb64>/<token>/": "public: whoever has the link, which no number leads to",
     "admin/invitation/<key>/": "public: whoever has the link, which no number leads to",
     "admin/<app_label>/": "an app's pages",
     "admin/<url>": "whatever else begins with /admin/",
@@ -63,6 +66,7 @@ OTHERS = {
     "api/v1/auth/token/": "public: takes a password",
     "api/v1/auth/token/refresh/": "public: takes a refresh token",
     "api/v1/auth/token/revoke/": "public: takes a refresh token",
+    "shared/cases/<key>/": "public: whoever has the signed link, which no number leads to",
     "exporters/<exporter_id>/metrics": "scrape token",
     "platforms/<platform_id>/metrics": "scrape token",
     "platforms/<platform_id>/sd": "scrape token",
@@ -78,7 +82,8 @@ OTHERS = {
     "healthz/worker": "public: no detail",
 }
 PUBLIC = frozenset({  # 200 for anybody, with nothing of any platform in it
-    "admin/login/", "admin/jsi18n/", "admin/language/", "i18n/setlang/", "healthz", "readyz", "healthz/worker",
+    "admin/login/", "admin/password/", "admin/password/sent/",
+    "admin/jsi18n/", "admin/language/", "i18n/setlang/", "healthz", "readyz", "healthz/worker",
     "api/v1/auth/token/", "api/v1/auth/token/refresh/",
 })  # fmt: skip
 

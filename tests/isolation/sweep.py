@@ -21,7 +21,7 @@ from platforms.api.filters import ScopedFilterBackend
 from platforms.models import User
 from tests.isolation.bodies import Ref, body_of, filled, form_of, number_of, with_choice
 from tests.isolation.callers import SAFE, Answer, Caller, Web
-from tests.isolation.routes import PUBLIC, Route, autocompletes
+from tests.isolation.routes import PUBLIC, Route, admin_model, autocompletes
 from tests.isolation.world import KEY_MARK, MISSING_NUMBERS, World, tenant_models
 
 VERBS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
@@ -457,11 +457,7 @@ def _list_queries(route: Route, caller: Caller) -> Iterator[Ask]:
 
 
 def _page(route: Route) -> Any:
-    parts = route.path.split("/")
-    return next(
-        page for model, page in admin.site._registry.items()
-        if (model._meta.app_label, model._meta.model_name) == (parts[1], parts[2])
-    )  # fmt: skip
+    return admin.site._registry[admin_model(route.path)]
 
 
 def _key(model: type[models.Model], name: str) -> type[models.Model] | None:
@@ -513,8 +509,7 @@ def console_forms(web: Web, route: Route, caller: Caller) -> Iterator[Ask]:
 
 def _choice_model(route: Route, name: str) -> type[models.Model] | None:
     """The model behind a choice of a page's form: a key of the page's model, or of one of its inlines."""
-    parts = route.path.split("/")
-    if len(parts) < 4:
+    if admin_model(route.path) is None:  # a page that belongs to no model
         return None
     page = _page(route)
     last = name.rsplit("-", 1)[-1]

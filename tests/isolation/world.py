@@ -14,7 +14,8 @@ from django.apps import apps
 from django.contrib import admin
 from django.db import connection, models
 
-from automation.models import Case, Job, Maintenance
+from automation.models import Case, Holiday, Job, JobVersion, Maintenance
+from automation.services.jobs import keep_version
 from devices.models import Command, Device, DeviceShare, PowerLink, Site
 from devices.services import request_command
 from exporters.models import Exporter, ExporterTarget
@@ -55,7 +56,8 @@ SHAPED = {
     "SmsMessage.to", "InboundSms.sender", "User.phone", "Invitation.email", "Invitation.nonce",
 }  # fmt: skip
 JSON_SHAPED = {
-    "ApiToken.scopes", "Job.params", "Command.params", "Gateway.config", "Snapshot.parts", "Snapshot.targets",
+    "ApiToken.scopes", "Job.params", "JobState.changes",
+    "Command.params", "Gateway.config", "Snapshot.parts", "Snapshot.targets",
     "Snapshot.errors_total",
 }  # fmt: skip
 
@@ -160,9 +162,11 @@ def _devices(world: World, *, mac: str, number: str) -> None:
         starts_at=NOW,
         ends_at=NOW + timedelta(hours=2),
     )
+    holiday = Holiday.objects.create(platform=platform, site=site, day=NOW.date(), name=world.mark)
     world.first |= {
         Site: site, Device: mine, PowerLink: link, DeviceShare: share, Gateway: gateway, Exporter: exporter,
-        ExporterTarget: target, Job: job, Maintenance: works,
+        ExporterTarget: target, Job: job, Maintenance: works, Holiday: holiday,
+        JobVersion: keep_version(job, by=world.mark, now=NOW),
     }  # fmt: skip
     for row in (mine, other):
         row.refresh_from_db()

@@ -148,7 +148,8 @@ def test_state_and_history_are_one_transaction(tables: None) -> None:
 def test_a_row_that_moves_between_look_and_update_is_looked_at_again(
     tables: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lamp = Lamp.objects.create()
+    lamp = Lamp.objects.create(state="on")
+    Lamp.objects.update(state="off")  # what the caller believes is wrong to begin with
     look = Lifecycle._source
 
     def look_and_lose_the_race(self: Lifecycle, row: Lamp, target: str, fence: int | None) -> str | None:
@@ -232,3 +233,12 @@ def test_a_target_without_a_row_of_its_own_is_found() -> None:
 def test_a_state_that_the_table_forgot_is_found() -> None:
     with pytest.raises(ValueError, match=r"\['stolen'\]"):
         LAMP.check([*LAMP.moves, "stolen"])
+
+
+def test_a_move_from_one_state_alone_forbids_the_others(tables: None) -> None:
+    lamp = Lamp.objects.create(state="warming")
+
+    assert LAMP.move(lamp, "broken", now=NOW, only_from="on") is False
+    assert LAMP.move(lamp, "broken", now=NOW, fence=0, new_fence=1, only_from="warming") is True
+    assert (lamp.fence, Lamp.objects.get(pk=lamp.pk).fence) == (1, 1)
+    assert LAMP.move(lamp, "off", now=NOW, fence=0) is False

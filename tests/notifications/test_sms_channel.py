@@ -144,13 +144,15 @@ def test_line_fits_two_parts(text):
 
 # --- asking for it -------------------------------------------------------------------------------------
 MY_SMS = "/admin/notifications/notice/sms-for-me/"
+MY_SETTINGS = "/admin/me/"
 
 
 def test_person_asks_for_sms_by_themselves(client, north, bob):
     client.force_login(bob)
     assert MY_SMS in client.get("/admin/notifications/notice/").content.decode()
+    assert client.get(MY_SMS).url == MY_SETTINGS
 
-    client.post(MY_SMS, {"phone": "8 916 123-45-67", "wants_sms": "on"})
+    client.post(MY_SETTINGS, settings_of(bob, phone="8 916 123-45-67"))
 
     bob.refresh_from_db()
     assert (bob.phone, bob.wants_sms) == (PHONE, True)
@@ -161,7 +163,13 @@ def test_person_asks_for_sms_by_themselves(client, north, bob):
 def test_sms_need_a_number_that_can_be_reached(client, north, bob, phone):
     client.force_login(bob)
 
-    answer = client.post(MY_SMS, {"phone": phone, "wants_sms": "on"})
+    answer = client.post(MY_SETTINGS, settings_of(bob, phone=phone))
 
     bob.refresh_from_db()
     assert (answer.status_code, bob.wants_sms) == (400, False)
+
+
+def settings_of(person, *, phone: str) -> dict[str, str]:
+    """The form of a person's settings, with SMS asked for."""
+    kept = {"email": person.email, "language": person.language, "time_zone": person.time_zone}
+    return {**kept, "phone": phone, "wants_sms": "on"}

@@ -4,6 +4,7 @@
 wrong. A subclass says how to build its backend.
 """
 
+import contextlib
 import logging
 import socket
 
@@ -12,7 +13,7 @@ import pytest
 from sms.errors import GatewayError
 from sms.ports import Accepted, Account, Capabilities, ConfigField
 from sms.segments import count
-from tests.sms.gateway_server import GatewayServer
+from tests.sms.gateway_server import ANSWERS, GatewayServer
 
 TO = "+79161234567"
 SECRET = "canary-key-4711"
@@ -129,6 +130,27 @@ class HttpGatewayContract(GatewayContract):
 
         assert error.outcome == "unknown"
         assert len(server.seen) <= 1
+
+    def test_no_answer_makes_it_send_again(self, figure):
+        """The ledger of the server judges: whatever it answers, one send is one request."""
+        ledger = {}
+        for mode in (
+            self.accepting,
+            *sorted(ANSWERS),
+            "reset_before",
+            "reset_after",
+            "half_head",
+            "truncated",
+            "307",
+        ):
+            with GatewayServer(mode) as server, contextlib.suppress(GatewayError):
+                self.open_at(server.url).send(TO, "#12#0#1#1#", client_ref=REF, deadline_s=0.5)
+            ledger[mode] = len(server.seen)
+
+        again = [mode for mode, requests in ledger.items() if requests > 1]
+        assert again == []
+        kind = type(self.open_at("http://127.0.0.1:1")).__name__
+        figure("gateways", f"{kind}: {len(ledger)} answers, {len(again)} second sends")
 
     def test_reset_before_reading_is_never_rejected(self):
         error, server = self.refusal("reset_before")

@@ -37,7 +37,7 @@ from platforms.services import create_platform  # noqa: E402
 from remosa.lib.clock import utcnow  # noqa: E402
 from sms.models import Gateway, SmsMessage  # noqa: E402
 from sms.outbox import Claim, Pump  # noqa: E402
-from sms.states import SMS, SmsState  # noqa: E402
+from sms.states import SmsState  # noqa: E402
 
 UNFINISHED = (SmsState.QUEUED, SmsState.CLAIMED, SmsState.SENDING)
 PATIENCE_S = 40.0
@@ -47,8 +47,7 @@ class ResendingPump(Pump):
     """The mistake of the first control: what was lost on the wire is sent again."""
 
     def _reap_sending(self, row, now):
-        fence = self._take_over(row, SmsState.SENDING)
-        return fence is not None and SMS.move(row, SmsState.QUEUED, now=now, why="lost", fence=fence)
+        return self._take_over(row, SmsState.QUEUED, now=now, why="lost")
 
 
 class BarrierlessPump(Pump):

@@ -83,3 +83,26 @@ def test_operator_sees_what_is_blocked_and_tries_it_again(
     trouble.refresh_from_db()
     assert trouble.breaker == Gateway.Breaker.CLOSED
     assert watch.violations(page) == []
+
+
+def test_form_of_every_kind_reads_well_at_a_desk_and_on_a_phone(
+    alice, settings, phone: tuple[object, Watch], live_server
+):
+    page, watch = phone
+    sign_in(page, live_server)
+    for kind in ("", *settings.SMS_GATEWAYS):
+        page.set_viewport_size(DESK)
+        page.goto(f"{live_server.url}{reverse('admin:sms_gateway_add')}?kind={kind}")
+        page.evaluate("document.querySelectorAll('details').forEach(found => found.open = true)")
+        keep(page, f"form-{kind or 'choose'}")
+        page.set_viewport_size(PHONE)
+        assert not is_too_wide(page), kind
+        keep(page, f"form-{kind or 'choose'}-phone")
+
+    page.set_viewport_size(DESK)
+    page.goto(f"{live_server.url}{reverse('admin:my_settings')}")
+    keep(page, "my-settings")
+    page.set_viewport_size(PHONE)
+    assert not is_too_wide(page)
+    keep(page, "my-settings-phone")
+    assert watch.violations(page) == []

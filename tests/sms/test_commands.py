@@ -141,7 +141,7 @@ def test_gateways_are_listed_with_their_state(north, fake):
 
     said = run("gateways")
 
-    assert "modem\tnorth\tclosed" in said
+    assert "modem\tnorth\tworking\tnever used yet" in said
     assert "spare\tshared\tdisabled" in said
 
 
@@ -189,6 +189,17 @@ def test_modems_that_are_not_ready_are_told_by_the_code(north):
         ("attic", "ready", -71), ("attic", "no_sim", -71),
     ]  # fmt: skip
     assert timedelta(0) <= utcnow() - ModemStatus.objects.get().seen_at < timedelta(minutes=1)
+
+
+def test_modem_whose_process_is_silent_is_told_by_the_code(north):
+    modem = make_gateway(north, kind="modem", name="attic", config={"port": "/dev/ttyUSB0"})
+    never = told("modem", code=1)
+    ModemStatus.objects.create(gateway=modem, state="ready", seen_at=utcnow() - timedelta(minutes=3))
+    fallen = told("modem", code=1)
+    Gateway.objects.update(is_enabled=False)
+    not_wanted = told("modem")
+
+    assert [row["state"] for row in never + fallen + not_wanted] == ["silent"] * 3
 
 
 def test_decode_says_what_a_pdu_means(db):

@@ -203,7 +203,9 @@ def test_bearerbox_that_stands_still_leaves_the_outcome_unknown_until_the_report
     assert len(smsc.taken) == 1
 
 
-def test_bearerbox_that_is_killed_never_makes_it_failed_and_a_restart_heals(kannel, smsc, gateway, settings):
+def test_bearerbox_that_is_killed_never_makes_it_failed_and_a_restart_heals(
+    kannel, smsc, gateway, settings, figure
+):
     settings.OUTBOX_SEND_DEADLINE_S = 2.0
     kannel.bearerbox.kill_9()
 
@@ -220,9 +222,13 @@ def test_bearerbox_that_is_killed_never_makes_it_failed_and_a_restart_heals(kann
     smsc.report(arrived(smsc, "after the restart")[0])
     becomes(message, SmsState.DELIVERED, kannel)
     assert len(arrived(smsc, "#01#")) <= 1
+    figure(
+        "kannel",
+        f"bearerbox killed: {lost.state}, {len(arrived(smsc, '#01#'))} sent; restarted: {message.state}",
+    )
 
 
-def test_what_kannel_keeps_outlives_its_restart_and_leaves_once(kannel, smsc, gateway):
+def test_what_kannel_keeps_outlives_its_restart_and_leaves_once(kannel, smsc, gateway, figure):
     smsc.switch_off()
     process.wait_until(lambda: "(online" not in kannel.status(), deadline_s=20, what="the lost SMSC")
     message = send(gateway)
@@ -235,6 +241,7 @@ def test_what_kannel_keeps_outlives_its_restart_and_leaves_once(kannel, smsc, ga
     smsc.report(smsc.taken[0])
     becomes(message, SmsState.DELIVERED, kannel)
     assert len(smsc.taken) == 1
+    figure("kannel", f"kept over a restart: sent {len(smsc.taken)} time, then {message.state}")
 
 
 def test_neither_password_nor_number_is_in_our_logs(kannel, smsc, gateway, caplog):

@@ -851,7 +851,8 @@ def test_pdu_is_explained_at_a_shell(capsys):
         call_command("sms", "decode", "0791")
 
 
-def test_modems_are_listed_at_a_shell(row, keeper_of, capsys):
+def test_modems_are_listed_at_a_shell(row, keeper_of, clock, time_machine, capsys):
+    time_machine.move_to(clock.now(), tick=False)
     script = Script()
     serve(keeper_of(row, script), script, until="AT+COPS?")
 

@@ -322,6 +322,19 @@ def test_reaper_leaves_living_leases_alone(north, gateway, fake, clock, pump):
     assert (reaped, fresh(message).state) == ([0], S.SENT)
 
 
+def test_claim_that_passes_the_barrier_while_the_reaper_looks_is_left_alone(
+    north, gateway, fake, pump, clock
+):
+    message = make_notice(north)
+    with pytest.raises(Died):
+        die_at("after_barrier", clock).drain()
+    as_it_was = fresh(message)
+    as_it_was.state = S.CLAIMED
+
+    assert pump._reap_claimed(as_it_was, clock.now()) is False
+    assert fresh(message).state == S.SENDING
+
+
 # --- poison -----------------------------------------------------------------------------------------
 
 

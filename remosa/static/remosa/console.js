@@ -97,8 +97,16 @@
   document.addEventListener("htmx:responseError", function () { markLive(false); });
   document.addEventListener("htmx:afterOnLoad", function () { markLive(true); });
 
+  // on a phone each cell of a list says its column's name: as a sentence begins
+  function startWithCapital() {
+    document.querySelectorAll("td[data-label]").forEach(function (cell) {
+      cell.dataset.label = cell.dataset.label.charAt(0).toUpperCase() + cell.dataset.label.slice(1);
+    });
+  }
+
   document.addEventListener("DOMContentLoaded", function () {
     readClock(document);
+    startWithCapital();
     showCountdowns();
     showAges();
     window.setInterval(showCountdowns, 1000);

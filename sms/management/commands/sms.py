@@ -26,12 +26,19 @@ from sms import pdu, services
 from sms.errors import SmsError
 from sms.models import Gateway, InboundSms, ModemStatus, SmsMessage
 from sms.outbox import Pump, owner_name
+from sms.queue import MODEM_SILENT
 from sms.states import SmsState
 
 EXIT = {SmsState.SENT: 0, SmsState.DELIVERED: 0, SmsState.UNKNOWN: 3}  # anything else: 1, it was not sent
 VALID_FOR = timedelta(minutes=2)
 ON_ITS_WAY = (SmsState.CLAIMED, SmsState.SENDING)
 LOOK_S = 0.25
+WORDS = {
+    "closed": "working",
+    "open": "suspended",
+    "disabled": "disabled",
+}  # to people a closed breaker says little
+READY = ModemStatus.State.READY
 
 
 class Command(BaseCommand):
@@ -145,27 +152,28 @@ class Command(BaseCommand):
             message.refresh_from_db()
 
     def modem(self, options: argparse.Namespace) -> int:
-        """One line per modem."""
-        rows, lines = list(ModemStatus.objects.select_related("gateway")), []
-        for row in rows:
-            said = [str(row.gateway_id), row.gateway.name, row.state, row.detail]
+        """One line per modem, also of one whose process has never said a word or has fallen silent."""
+        names = (
+            "state_changed_at", "detail", "seen_at", "model_name", "signal_dbm", "registration", "operator",
+            "balance_text", "balance_at", "resets",
+        )  # fmt: skip
+        heard = {row.gateway_id: row for row in ModemStatus.objects.all()}
+        told: list[dict[str, Any]] = []
+        lines, now = [], utcnow()
+        for gateway in Gateway.objects.filter(kind="modem"):
+            row = heard.get(gateway.pk) or ModemStatus(gateway=gateway)
+            is_silent = row.seen_at is None or now - row.seen_at > MODEM_SILENT
+            state = "silent" if is_silent else str(row.state)
+            facts = {name: getattr(row, name) for name in names}
+            told.append({"gateway": gateway.pk, "name": gateway.name, "state": state, **facts})
+            said = [str(gateway.pk), gateway.name, state, row.detail]
             said += [f"{row.signal_dbm} dBm" if row.signal_dbm is not None else "", row.operator]
             said += [row.balance_text, f"seen {row.seen_at:%Y-%m-%d %H:%M:%S}" if row.seen_at else ""]
-            lines.append("\t".join(filter(None, said)))
-        names = (
-            "state", "state_changed_at", "detail", "seen_at", "model_name", "signal_dbm", "registration",
-            "operator", "balance_text", "balance_at", "resets",
-        )  # fmt: skip
-        told = [
-            {
-                "gateway": row.gateway_id,
-                "name": row.gateway.name,
-                **{name: getattr(row, name) for name in names},
-            }
-            for row in rows
-        ]
+            said += ["is `manage.py modem` running?" if is_silent else ""]
+            lines.append("\t".join(filter(None, said)) + ("" if gateway.is_enabled else "\tdisabled"))
         self._say(options, told, lines)
-        return int(any(row.gateway.is_enabled and row.state != ModemStatus.State.READY for row in rows))
+        enabled = set(Gateway.objects.filter(kind="modem", is_enabled=True).values_list("pk", flat=True))
+        return int(any(row["gateway"] in enabled and row["state"] != READY for row in told))
 
     def decode(self, options: argparse.Namespace) -> int:
         """One line per field of the PDU."""
@@ -217,9 +225,14 @@ class Command(BaseCommand):
         """One line per gateway."""
         told, lines = [], []
         for row in Gateway.objects.select_related("platform"):
-            state = row.breaker if row.is_enabled else "disabled"
-            line = f"{row.pk}\t{row.kind}\t{row.name}\t{row.platform or 'shared'}\t{state}"
-            lines.append(line + (f"\t{row.last_error}" if row.last_error else ""))
+            state = str(row.breaker) if row.is_enabled else "disabled"
+            said = [str(row.pk), row.kind, row.name, str(row.platform or "shared"), WORDS[state]]
+            if state == Gateway.Breaker.OPEN and row.breaker_since is not None:
+                said[-1] += f" since {row.breaker_since:%Y-%m-%d %H:%M:%S}"
+            said += [
+                f"last worked {row.last_ok_at:%Y-%m-%d %H:%M:%S}" if row.last_ok_at else "never used yet"
+            ]
+            lines.append("\t".join([*said, *([row.last_error] if row.last_error else [])]))
             names = (
                 "kind", "name", "priority", "price", "currency", "rate_per_minute", "validity_s", "breaker_since",
                 "breaker_until", "last_ok_at", "last_error", "last_error_at",

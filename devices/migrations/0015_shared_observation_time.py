@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("devices", "0013_saved_filters"),
+        ("devices", "0014_site_broadcast_hours"),
         ("platforms", "0007_keyed_calls"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
