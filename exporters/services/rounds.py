@@ -112,7 +112,8 @@ def store_round(
 def _load(exporter: Exporter, result: RoundResult, started_at: datetime) -> tuple[list[_Row], list[_Row]]:
     """The targets that this round is about, and those whose device is out of service.
 
-    One that was added after the round began waits for the next.
+    One that was added after the round began waits for the next; unless it bears a status, which this
+    round would vouch for without having asked.
     """
     asked = {seen.external_id for seen in result.observations}
     found = (
@@ -125,10 +126,11 @@ def _load(exporter: Exporter, result: RoundResult, started_at: datetime) -> tupl
     )  # fmt: skip
     rows, retired = [], []
     for *values, created_at, is_active in found:
+        row = _Row(*values)
         if not is_active:
-            retired.append(_Row(*values))
-        elif created_at < started_at or values[1] in asked:  # [1] is the external id
-            rows.append(_Row(*values))
+            retired.append(row)
+        elif created_at < started_at or row.external_id in asked or row.status != DeviceState.UNKNOWN:
+            rows.append(row)
     return rows, retired
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import connection
+from django.db.models.signals import pre_save
 
 from devices.models import Device, Observer
 from devices.services import remove_device
@@ -107,6 +108,39 @@ def test_an_object_that_is_still_true_takes_the_time_of_the_last_round(north):
     store(exporter, {"0": Status.OFFLINE}, at=after(30))
 
     assert device.observed_at == target.observed_at == after(30)
+
+
+def test_a_person_who_edits_a_device_while_a_round_is_stored_writes_no_state(north, alice, client):
+    exporter = fleet(north, 1)
+    store(exporter, {"0": Status.OFFLINE}, at=START)
+    device = Device.objects.get()
+    client.force_login(alice, backend="platforms.authentication.UsernameOrEmailBackend")
+    form = {
+        "name": "Зал 7", "kind": "player", "mac": device.mac, "shares-TOTAL_FORMS": "0",
+        "shares-INITIAL_FORMS": "0", "shares-MIN_NUM_FORMS": "0", "shares-MAX_NUM_FORMS": "1000",
+    }  # fmt: skip
+
+    def meanwhile(**_sent):
+        pre_save.disconnect(meanwhile, Device)
+        store(exporter, {"0": Status.ONLINE}, at=after(30))
+
+    pre_save.connect(meanwhile, Device)
+    client.post(f"/admin/devices/device/{device.pk}/change/", form)
+
+    device.refresh_from_db()
+    assert (device.name, device.state, device.observed_at) == ("Зал 7", "online", after(30))
+
+
+def test_a_target_is_not_confirmed_by_a_round_that_does_not_know_it(north):
+    exporter = fleet(north, 2)
+    store(exporter, everyone(exporter, Status.OFFLINE), at=START)
+    ExporterTarget.objects.filter(external_id="1").update(created_at=after(3600))  # by a clock that was wrong
+
+    store(exporter, {"0": Status.OFFLINE}, at=after(30))
+
+    known = ExporterTarget.objects.order_by("pk").values_list("status", ExporterTarget.OBSERVED_AT)
+    assert list(known) == [("offline", after(30)), ("unknown", START)]
+    assert Device.objects.filter(state="unknown").values_list(Device.OBSERVED_AT, flat=True).get() == START
 
 
 def test_whoever_is_not_answered_for_keeps_the_time_of_the_last_answer(north):
