@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 
 from devices.catalogue import Rendered
 from devices.errors import CommandInvalid, DevicesError, IdempotencyConflict
-from devices.models import Command, CommandTemplate, Device, PowerLink, Restoration
+from devices.models import Command, CommandTemplate, Device, PowerLink, Restoration, observed_at
 from devices.ports import Quote
 from devices.restoring import ARM_RESERVE_MINUTES, Act, Asked, Pace, Situation, Step, Way, next_step
 from devices.services.commands import (
@@ -257,7 +257,7 @@ def _seen_on_at(row: Restoration, off: Asked | None) -> datetime | None:
     )  # fmt: skip
     if row.line:
         links = links.filter(line=row.line)
-    times = [at for at in links.values_list("device__observed_at", flat=True) if at is not None]
+    times = [at for at in links.values_list(observed_at("device__"), flat=True) if at is not None]
     ons = Command.objects.filter(
         device=row.device_id, power="on", reply_verdict="confirmed", sent_at__gt=off.left_at,
         template__line__in=(0, row.line),

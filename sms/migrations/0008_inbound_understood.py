@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("sms", "0006_pace_and_repeats"),
+        ("sms", "0007_gateway_changed_at"),
     ]
 
     operations = [
