@@ -28,6 +28,8 @@ def sentence(kind: str, data: Mapping[str, Any]) -> str:
         return f"{data.get('title', '')}: {event_sentence(kind, data['event'])}"
     if kind == "verified":
         return _("%(title)s: back and stable") % title
+    if kind == "suggested" and data.get("step") == "webhook":
+        return _("%(title)s: approve the call of a webhook?") % title
     if kind == "suggested":
         return _("%(title)s: approve a power cycle?") % title
     if kind == "step":
@@ -53,7 +55,7 @@ def details(kind: str, data: Mapping[str, Any]) -> str:
     if kind == "suggested":
         return _("The device is offline. Open the case to approve or to decline.")
     if kind == "step":
-        return _("This is the first step of the job. Nothing was switched yet.")
+        return _("The job tells you and goes on with its next step, unless the device comes back.")
     return why_sentence(str(data.get("why", "")))
 
 

@@ -13,6 +13,7 @@ from django.db.models import F, Q
 from django.utils import timezone, translation
 
 from automation.models import Case
+from automation.selectors import proposed_step
 from notifications.errors import ChannelError
 from notifications.models import Delivery, Notice
 from notifications.ports import Origin
@@ -48,7 +49,10 @@ def notify_of_case(case_id: uuid.UUID, *, kind: str, now: datetime | None = None
             defaults={
                 "platform": case.platform, "severity": SEVERITY.get(kind, Notice.Severity.INFO), "kind": kind,
                 "case": case, "created_at": now,
-                "data": {"title": case.title, "platform": case.platform.name, "why": case.outcome},
+                "data": {
+                    "title": case.title, "platform": case.platform.name, "why": case.outcome,
+                    **({"step": proposed_step(case)} if kind == "suggested" else {}),
+                },
             },
         )  # fmt: skip
         if not created:

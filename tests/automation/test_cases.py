@@ -78,7 +78,7 @@ def test_two_attempts_then_a_person(db: None) -> None:
     assert told(case) == ["opened", "acted", "acted", "escalated"]
     assert case.notices_sent == 1
     assert list(case.runs.order_by("attempt").values_list("attempt", "state")) == [
-        (1, "running"),
+        (1, "failed"),
         (2, "failed"),
     ]
     acted = list(
