@@ -13,10 +13,10 @@ from django.utils.translation import gettext_lazy as _
 
 from devices.catalogue import TemplateSpec
 from devices.pattern_cost import MAX_GROUPS
-from devices.replies import ReplyRule, ReplyVerdict, read_reply
+from devices.replies import MAX_COST, ReplyRule, ReplyVerdict, read_reply
 
 SWITCHED = {"on": "on", "off": "off"}  # what an answer to a command of this power effect says of its output
-NUMBER = "[0-9]{1,20}"  # as long as the number of a SIM
+MAX_DIGITS = 20  # as long as the number of a SIM
 _PIECES = re.compile(
     r"(?P<on_off>\b(?:ON|OFF)\b)|(?P<celsius>-?[0-9]{1,3}(?=\s?°?C\b))|(?P<number>[0-9]{1,20})|(?P<rest>.)",
     re.DOTALL,
@@ -103,23 +103,36 @@ def propose_rule(
     values = {str(value): name for name, value in (sent or {}).items() if str(value).isdigit()}
     facts: dict[str, Any] = {}
     echoes: dict[str, Any] = {}
-    groups = 0
+    groups, ways = (
+        0,
+        1,
+    )  # ways: how often the engine may have to try; what would pass the limit keeps its length
     pattern = ""
+
+    def digits(piece: str) -> str:
+        nonlocal ways
+        longest = min(len(piece) + 2, MAX_DIGITS)
+        if ways * longest > MAX_COST:
+            return f"[0-9]{{{len(piece)}}}"
+        ways *= longest
+        return f"[0-9]{{1,{longest}}}"
+
     for found in _PIECES.finditer(_one_form(text)):
         kind, piece = str(found.lastgroup), found[0]
         if kind == "number" and piece in values and values[piece] not in echoes:
             echoes[values[piece]] = {"group": values[piece], "type": "int"}
-            pattern += f"(?P<{values[piece]}>{NUMBER})"
-        elif kind == "on_off" and spec.effect == "query" and groups < MAX_GROUPS - 2:
-            groups += 1
+            pattern += f"(?P<{values[piece]}>{digits(piece)})"
+        elif kind == "on_off" and spec.effect == "query" and groups < MAX_GROUPS - 2 and ways * 2 <= MAX_COST:
+            groups, ways = groups + 1, ways * 2
             words = {"ON": "on", "OFF": "off"}
             facts[f"out{groups}"] = {"group": f"out{groups}", "type": "word", "words": words}
             pattern += f"(?P<out{groups}>ON|OFF)"
-        elif kind == "celsius" and "temperature_c" not in facts:
+        elif kind == "celsius" and "temperature_c" not in facts and ways * 6 <= MAX_COST:
+            ways *= 6
             facts["temperature_c"] = {"group": "t", "type": "int"}
             pattern += "(?P<t>-?[0-9]{1,3})"
         elif kind in ("number", "celsius"):
-            pattern += NUMBER if not piece.startswith("-") else f"-{NUMBER}"
+            pattern += f"-{digits(piece[1:])}" if piece.startswith("-") else digits(piece)
         else:
             pattern += "\\n" if piece == "\n" else re.escape(piece).replace("\\ ", " ")
     if spec.power in SWITCHED and spec.line:

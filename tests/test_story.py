@@ -62,7 +62,7 @@ def test_everything_of_the_repair_is_in_the_audit_under_one_cause(loop: Loop) ->
         AuditEvent.objects.filter(cause_id=case.cause_id).order_by("at").values_list("verb", flat=True)
     )
 
-    assert verbs[:2] == ["case.opened", "command.requested"]
+    assert set(verbs[:2]) == {"case.opened", "command.requested"}  # of one moment
     assert verbs[-1] == "case.verified"
     assert "command.replied" in verbs
     usage = Usage.objects.get(kind="sms")

@@ -16,18 +16,18 @@ from unfold.decorators import display
 
 from platforms import audit_export, audit_seal
 from platforms.admin_base import PlatformAdmin, grants_of
-from platforms.console.display import DASH, moment, pill
+from platforms.console.display import DASH, clock_text, moment, pill
 from platforms.console.verbs import verb_text
 from platforms.models import AuditEvent
 from platforms.roles import Perm
 
 FACTS = (
-    "when",
+    "moment_in_full",
     "platform",
     "actor_kind",
     "actor_label",
     "deed",
-    "verb",
+    "code",
     "target_type",
     "target_label",
     "reason",
@@ -48,7 +48,7 @@ class AuditEventAdmin(PlatformAdmin):
         (_("What changed"), {"fields": ("before_text", "after_text")}),
         (_("Origin"), {"fields": ("request_id", "cause_id", "address", "seal_state")}),
     )  # fmt: skip
-    readonly_fields = ("when", "deed", "before_text", "after_text", "seal_state")
+    readonly_fields = ("when", "moment_in_full", "deed", "code", "before_text", "after_text", "seal_state")
     list_before_template = "console/audit_export.html"
 
     def get_urls(self) -> list[URLPattern]:
@@ -85,6 +85,15 @@ class AuditEventAdmin(PlatformAdmin):
     @display(description=_("time"), ordering="at")
     def when(self, row: AuditEvent) -> SafeString | str:
         return moment(row.at)
+
+    @display(description=_("time"))
+    def moment_in_full(self, row: AuditEvent) -> str:
+        """With its date, also today: a line of the audit is quoted elsewhere."""
+        return clock_text(row.at)
+
+    @display(description=_("what (as in the API)"))
+    def code(self, row: AuditEvent) -> str:
+        return row.verb
 
     @display(description=_("what"), ordering="verb")
     def deed(self, row: AuditEvent) -> str:

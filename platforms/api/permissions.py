@@ -8,7 +8,7 @@ from rest_framework.authentication import SessionAuthentication
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
-from platforms.access import platforms_of
+from platforms.api.scope import platforms_held
 from platforms.console.confirmation import is_fresh
 from platforms.models import ApiToken
 from remosa.lib.clock import utcnow
@@ -56,7 +56,7 @@ class HoldsPerm(BasePermission):
             return True
         if getattr(request.user, "is_superuser", False):  # who makes the first platform is on none
             return True
-        return platforms_of(request.user, view.perm_needed()).exists()
+        return bool(platforms_held(request, view.perm_needed()))
 
     def has_object_permission(self, request: Request, view: Any, row: Any) -> bool:
         if request.method in SAFE_METHODS:

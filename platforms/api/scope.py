@@ -1,5 +1,7 @@
 """Which rows a caller may name or read: a person through ``visible_to``, a machine within its own platform."""
 
+from functools import partial
+
 from django.db import models
 from rest_framework.request import Request
 
@@ -14,7 +16,7 @@ def visible_rows(model: type[models.Model], request: Request | None) -> models.Q
         return model._default_manager.none()
     if isinstance(request.user, Machine):
         return model._default_manager.of(request.auth.platform_id)
-    return model._default_manager.visible_to(request.user)
+    return model._default_manager.visible_to(request.user, held=partial(platforms_held, request))
 
 
 def platforms_held(request: Request | None, perm: str) -> frozenset[int]:

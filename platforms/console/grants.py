@@ -45,7 +45,7 @@ class Grants:
             return True
         key = (row._meta.label_lower, row.pk, perm)
         if key not in self._visible:
-            rows = type(row)._default_manager.visible_to(self.user, perm)
+            rows = type(row)._default_manager.visible_to(self.user, perm, held=self.platforms)
             self._visible[key] = rows.filter(pk=row.pk).exists()
         return self._visible[key]
 

@@ -52,6 +52,7 @@ VERBS = {
     "gateway.resumed": _("SMS gateway tried again at once"),
     "gateway.tested": _("test SMS sent"),
     "job.changed": _("job changed"),
+    "job.cloned": _("job copied"),
     "job.created": _("job added"),
     "job.deleted": _("job deleted"),
     "job.disabled": _("job switched off"),

@@ -82,6 +82,8 @@ def test_a_status_becomes_outputs_and_temperature() -> None:
 @example(text="0000000", spec=SPECS["D210", "status"])
 @example(text="ICCID 89701012345678901234 5", spec=SPECS["D210", "status"])
 @example(text="1" * 50, spec=SPECS["D210", "status"])
+@example(text="0:0:0:0:0", spec=SPECS["D210", "status"])
+@example(text="OUT ON 21 C " * 10, spec=SPECS["D210", "status"])
 @given(
     text=st.text(min_size=1, max_size=120).filter(str.strip),
     spec=st.sampled_from([spec for spec in SPECS.values() if spec.power or spec.key == "status"]),

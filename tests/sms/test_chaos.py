@@ -77,7 +77,7 @@ def recover(lab: ChaosLab) -> float:
         part.child.wait_for_output("outbox: started", deadline_s=60)
     its = f"%:{dying.child.pid}"
     on_the_wire = "state = 'sending' AND lease_owner LIKE %s"
-    for _try in range(6):
+    for _try in range(20):
         other.child.process.send_signal(signal.SIGSTOP)  # or it might take them all
         lab.ask_for_notices(6)
         with contextlib.suppress(TimeoutError):  # the other one was stopped with a row that this one needs
@@ -90,8 +90,8 @@ def recover(lab: ChaosLab) -> float:
         time.sleep(1)
     dying.child.kill_9()
     killed_at, dying.child = time.monotonic(), None
+    assert lab.count(on_the_wire, its)  # before the other one wakes and may say what became of it
     other.child.process.send_signal(signal.SIGCONT)
-    assert lab.count(on_the_wire, its)
     process.wait_until(
         lambda: (
             lab.count("state = 'unknown' AND reason = 'worker_lost' AND lease_owner LIKE %s", its)

@@ -92,14 +92,14 @@ def becomes(message: SmsMessage, state: SmsState, kannel: Kannel) -> None:
         return message.state == state
 
     try:
-        process.wait_until(is_settled, deadline_s=20, what=f"{state} instead of {message.state}")
+        process.wait_until(is_settled, deadline_s=60, what=f"{state} instead of {message.state}")
     except TimeoutError as exc:
         raise TimeoutError(f"{exc}\n{kannel.log()[-3000:]}") from exc
 
 
 def taken(smsc: Smsc, count: int) -> list[str]:
     """The texts that the SMSC took, once it has so many of them."""
-    process.wait_until(lambda: len(smsc.taken) >= count, deadline_s=20, what=f"{count} SMS at the SMSC")
+    process.wait_until(lambda: len(smsc.taken) >= count, deadline_s=60, what=f"{count} SMS at the SMSC")
     return [message.text for message in smsc.taken]
 
 
@@ -149,7 +149,7 @@ def test_long_text_arrives_in_parts(kannel, smsc, gateway):
 
 def test_what_waited_for_the_smsc_is_reported_late(kannel, smsc, gateway):
     smsc.switch_off()
-    process.wait_until(lambda: "(online" not in kannel.status(), deadline_s=20, what="the lost SMSC")
+    process.wait_until(lambda: "(online" not in kannel.status(), deadline_s=60, what="the lost SMSC")
 
     message = send(gateway)
 
@@ -177,9 +177,9 @@ def test_incoming_sms_is_kept_and_not_answered(kannel, smsc, gateway, north, tex
 
     smsc.say(PHONE.lstrip("+"), US.lstrip("+"), text)
 
-    process.wait_until(lambda: InboundSms.objects.exists(), deadline_s=20, what="the incoming SMS")
+    process.wait_until(lambda: InboundSms.objects.exists(), deadline_s=60, what="the incoming SMS")
     process.wait_until(
-        lambda: InboundSms.objects.exclude(device=None).exists(), deadline_s=20, what="its match"
+        lambda: InboundSms.objects.exclude(device=None).exists(), deadline_s=60, what="its match"
     )
     row = InboundSms.objects.get()
     assert (row.sender, row.body, row.device, row.gateway) == (PHONE, text, socket, gateway)
@@ -218,7 +218,7 @@ def test_bearerbox_that_is_killed_never_makes_it_failed_and_a_restart_heals(
     kannel.wait_until_bound()
     point(gateway, kannel)
     message = send(gateway, "after the restart")
-    process.wait_until(lambda: arrived(smsc, "after the restart"), deadline_s=20, what="the next SMS")
+    process.wait_until(lambda: arrived(smsc, "after the restart"), deadline_s=60, what="the next SMS")
     smsc.report(arrived(smsc, "after the restart")[0])
     becomes(message, SmsState.DELIVERED, kannel)
     assert len(arrived(smsc, "#01#")) <= 1
@@ -230,7 +230,7 @@ def test_bearerbox_that_is_killed_never_makes_it_failed_and_a_restart_heals(
 
 def test_what_kannel_keeps_outlives_its_restart_and_leaves_once(kannel, smsc, gateway, figure):
     smsc.switch_off()
-    process.wait_until(lambda: "(online" not in kannel.status(), deadline_s=20, what="the lost SMSC")
+    process.wait_until(lambda: "(online" not in kannel.status(), deadline_s=60, what="the lost SMSC")
     message = send(gateway)
 
     kannel.stop_boxes()
