@@ -17,14 +17,12 @@ from tests.factories import NOW, make_platform, make_user, minutes
 pytestmark = pytest.mark.django_db
 
 
-def storm(
-    platform: Platform, people: list[User], count: int, *, at: datetime = NOW, severity: str = "critical"
-) -> None:
-    kind = {"critical": "escalated", "info": "verified"}[severity]
+def storm(platform: Platform, people: list[User], count: int, *, at: datetime = NOW) -> None:
     first = Notice.objects.count()
     notices = Notice.objects.bulk_create(
         Notice(
-            platform=platform, severity=severity, kind=kind, created_at=at, dedupe_key=f"storm:{first + number}",
+            platform=platform, severity="critical", kind="escalated", created_at=at,
+            dedupe_key=f"storm:{first + number}",
             data={"title": f"player {first + number}", "platform": platform.name, "why": ""},
         )
         for number in range(count)
