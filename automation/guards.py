@@ -19,7 +19,7 @@ from automation import alert_evidence
 from automation.calendar import Air, Timing, air_at, timing
 from automation.engine import flapping_until, is_mass
 from automation.ladder import CYCLE, Do, Rung
-from automation.models import ActionCall, Case, Holiday, Job, JobState, Maintenance
+from automation.models import ActionCall, ActionRun, Case, Holiday, Job, JobState, Maintenance
 from automation.peers import SCOPES, WINDOW, groups_of
 from automation.repairs import COMMAND, is_whole, plan_of
 from automation.services import health
@@ -554,6 +554,8 @@ def case_still_wants_call(call: ActionCall, *, now: datetime) -> str | None:
     """The same for a soft step, in the moment before it is carried out; a notice is wanted while its case lives."""
     if call.kind != Do.WEBHOOK:
         return None if call.case.state in LIVE else "case_closed"
+    if ActionRun.objects.filter(call=call, attempt__lt=F("case__attempts")).exists():
+        return "overtaken"  # a person did not wait for it
     return _objection(call.case_id, by_person=bool(call.by), rung=SOFT, now=now)
 
 

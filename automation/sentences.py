@@ -414,7 +414,7 @@ def _called(data: Data, text: str) -> str:
     """How a webhook or a notice of a case ended."""
     names = {"webhook": _("webhook"), "notice": _("notice")}
     kind, why = str(data.get("action", "")), str(data.get("why", ""))
-    return text % {"action": names.get(kind, kind), "why": why or "—"}
+    return text % {"action": names.get(kind, kind), "why": blocked_sentence(why) if why else "—"}
 
 
 def evidence_lines(evidence: Data) -> list[tuple[str, str]]:
@@ -456,6 +456,7 @@ def blocked_sentence(reason: str) -> str:
         "kill_switch_job": _("the job is stopped"),
         "kill_switch_device": _("automation is stopped for this device"),
         "condition_cleared": _("the device came back meanwhile"),
+        "overtaken": _("a person asked for another step meanwhile"),
         "case_closed": _("the case was closed meanwhile"),
         "job_changed": _("the job was changed meanwhile"),
         "power_link_changed": _("the power link was changed meanwhile"),

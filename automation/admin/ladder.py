@@ -39,6 +39,8 @@ class LadderWidget(forms.MultiWidget):
 
     def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
         """Each row with what it holds; those behind the last used one are folded."""
+        if not value or isinstance(value[0], dict):  # as it is stored; what was typed comes part by part
+            value = self.decompress(value)
         parts = self.get_context(name, value, attrs)["widget"]["subwidgets"]
         cells = []
         for part, title in zip(parts, self.titles * MOST_STEPS, strict=True):
@@ -68,6 +70,12 @@ class LadderField(forms.MultiValueField):
             [what, off, wait] * MOST_STEPS, widget=LadderWidget(choices), required=False, require_all_fields=False,
             **kwargs,
         )  # fmt: skip
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        try:
+            return (initial or []) != self.clean(data)
+        except ValidationError:
+            return True
 
     def compress(self, data_list: list[Any]) -> list[dict[str, Any]]:
         steps = []

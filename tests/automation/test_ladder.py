@@ -10,7 +10,6 @@ from automation.models import ActionCall, ActionRun, Case, Job, Webhook
 from automation.selectors import case_lines, ladder_lines
 from automation.services import actions, attempts, cases
 from automation.services.cases import advance_case, approve, proposal_until, repair_now
-from automation.services.sweep import sweep
 from devices.models import Command
 from notifications.models import Notice
 from platforms import switches
@@ -23,8 +22,8 @@ from tests.together import together
 
 pytestmark = pytest.mark.django_db
 SOFT = {"do": "webhook", "wait_s": 180}
-SHORT = {"do": "cycle", "minutes": 1, "wait_s": 600}
-LONG = {"do": "cycle", "minutes": 5, "wait_s": 600}
+SHORT = {"do": "cycle", "minutes": 1, "wait_s": 900}
+LONG = {"do": "cycle", "minutes": 5, "wait_s": 900}
 NOTICE = {"do": "notice", "wait_s": 120}
 WAIT = {"do": "wait", "wait_s": 240}
 
@@ -80,9 +79,9 @@ def test_each_step_waits_for_its_own_proof_and_the_last_one_is_a_person(
     turns(world, 1)
     assert texts(case) == ["#12#0#1#1#"]
     assert world.now - began == minutes(3)
-    turns(world, 10)
+    turns(world, 15)
     assert texts(case) == ["#12#0#1#1#", "#12#0#5#1#"]
-    turns(world, 10)
+    turns(world, 15)
 
     case = fresh(case)
     assert (case.state, case.outcome) == ("escalated", "not_back_in_time")
@@ -362,7 +361,7 @@ def test_a_person_who_wants_a_power_cycle_gets_it_and_the_ladder_goes_on_behind_
     assert repair_now(case, by=person, now=world.now)
     call(world)
     assert receiver.got == [], "a step that was overtaken is not wanted any more"
-    turns(world, 11)
+    turns(world, 16)
 
     assert [(rung, do) for rung, do, _state in tried(case)] == [(1, "webhook"), (2, "cycle"), (3, "cycle")]
     assert texts(case) == ["#12#0#1#1#", "#12#0#5#1#"]
@@ -448,9 +447,8 @@ def test_the_sweep_alone_needs_no_queue(north: Platform) -> None:
     """A wait ends by itself: no bell rings for it."""
     world = make_world(north, WAIT, SHORT)
     case = world.until_fired(world.players[0])
-    world.after(4)
-    world.poll()
 
-    sweep(now=world.now)
+    for _minute in range(4):
+        world.sweep_turn()
 
     assert len(texts(case)) == 1
