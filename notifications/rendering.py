@@ -1,6 +1,6 @@
 """From a notice to the words a person reads. Pure: the data comes in, text goes out, in the active language."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,8 @@ from devices.sentences import event_sentence
 from notifications import limit_words
 from notifications.ports import Text
 from sms.display import blocked_sentence
+
+LISTED = 20  # notices that a digest names; the rest is counted
 
 
 def sentence(kind: str, data: Mapping[str, Any]) -> str:
@@ -64,6 +66,24 @@ def render(kind: str, data: Mapping[str, Any], *, link: str) -> Text:
     subject, platform = sentence(kind, data), str(data.get("platform", ""))
     body = "\n".join([subject, "", details(kind, data), "", link, ""])
     return Text(f"REMOSA · {platform} · {subject}", body, line=f"REMOSA {platform}: {subject}")
+
+
+def render_digest(told: Sequence[tuple[str, Mapping[str, Any], str]], *, link: str) -> Text:
+    """Many notices (kind, data, severity) of one platform in one message: what needs somebody first."""
+    order = ["critical", "warning", "info"]
+    lines = [
+        sentence(kind, data) for kind, data, _severity in sorted(told, key=lambda one: order.index(one[2]))
+    ]
+    urgent = sum(severity == "critical" for _kind, _data, severity in told)
+    count = {"n": len(told), "urgent": urgent}
+    head = ngettext("%(n)d notice, urgent: %(urgent)d", "%(n)d notices, urgent: %(urgent)d", len(told))
+    platform = str(told[0][1].get("platform", ""))
+    body = [head % count, "", *(f"- {line}" for line in lines[:LISTED])]
+    if len(lines) > LISTED:
+        body.append(_("- and %(n)d more") % {"n": len(lines) - LISTED})
+    return Text(
+        f"REMOSA · {platform} · {head % count}", "\n".join([*body, "", link, ""]), f"REMOSA {platform}: {head % count}"
+    )  # fmt: skip
 
 
 def _gateway_sentence(data: Mapping[str, Any]) -> str:

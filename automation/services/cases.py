@@ -3,6 +3,7 @@
 import logging
 import math
 import uuid
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -34,6 +35,7 @@ SUGGESTION = timedelta(
 )  # how long a proposal waits for an answer before the duty desk has the case
 CALM = timedelta(minutes=5)  # most of a group must be back this long before the rest count as single failures
 NOTE_LENGTH = 2000  # characters
+WITH_CASE = ("job__platform", "device__site", "device__platform", "platform", "parent")
 STILL = timedelta(minutes=5)  # a refusal repeated within this time still stands
 
 
@@ -155,8 +157,7 @@ def advance_platform(platform_id: int, *, now: datetime) -> int:
     """Take the next step of each live device case of a platform, then of the mass cases; how many moved."""
     live = Case.objects.filter(platform=platform_id, platform__is_active=True, state__in=LIVE)
     moved = 0
-    device_cases = live.filter(kind=Case.Kind.DEVICE).order_by("opened_at")
-    for case_id in list(device_cases.values_list("pk", flat=True)):
+    for case_id in _with_a_step(live.filter(kind=Case.Kind.DEVICE), now=now):
         try:
             moved += advance_case(case_id, now=now)
         except Exception:  # one poisonous case must not stop the others
@@ -165,6 +166,31 @@ def advance_platform(platform_id: int, *, now: datetime) -> int:
         with transaction.atomic():
             moved += _see_to_mass(parent, now=now)
     return moved
+
+
+def _with_a_step(live: QuerySet[Case], *, now: datetime) -> list[uuid.UUID]:
+    """Those that have a step to take, the oldest first. They are read together and without a lock: whoever
+    takes the step reads the case again, and a case that only waits on costs no statement of its own.
+    """
+    runs: dict[uuid.UUID, list[ActionRun]] = {}
+    taken = ActionRun.objects.filter(case__in=live).select_related("command__restoration", "call")
+    for run in taken.prefetch_related("command__restoration__commands").order_by("-attempt"):
+        runs.setdefault(run.case_id, []).append(run)
+    refused: dict[uuid.UUID | None, list[GuardRefusal]] = {}
+    for refusal in GuardRefusal.objects.filter(case__in=live, lifts_at=None, last_at__gte=now - STILL):
+        refused.setdefault(refusal.case_id, []).append(refusal)
+    found = []
+    for case in live.select_related(*WITH_CASE).order_by("opened_at"):
+        try:
+            facts = _facts(case, runs.get(case.pk, []), refused.get(case.pk, []), now=now)
+            decision = next_step(facts, now=now)
+        except Exception:  # whoever takes its step says what is wrong with it
+            found.append(case.pk)
+            continue
+        waits_on = decision.step is Step.WAIT and decision.deadline_at == case.deadline_at
+        if not waits_on or case.device is None or not case.device.is_active:
+            found.append(case.pk)
+    return found
 
 
 def _see_to_mass(parent: Case, *, now: datetime) -> bool:
@@ -195,7 +221,7 @@ def advance_case(case_id: uuid.UUID, *, now: datetime) -> bool:
         with transaction.atomic():
             case = (
                 Case.objects.select_for_update(of=("self",))
-                .select_related("job__platform", "device__site", "device__platform", "platform", "parent")
+                .select_related(*WITH_CASE)
                 .filter(pk=case_id, kind=Case.Kind.DEVICE, state__in=LIVE)
                 .first()
             )
@@ -203,27 +229,25 @@ def advance_case(case_id: uuid.UUID, *, now: datetime) -> bool:
                 return moved
             if not case.device.is_active:
                 return drop(case, why="device_removed", now=now)
-            if not _take(case, next_step(_facts(case, now=now), now=now), now=now):
+            refused = case.refusals.filter(lifts_at=None, last_at__gte=now - STILL)
+            facts = _facts(case, runs_of(case), refused, now=now)
+            if not _take(case, next_step(facts, now=now), now=now):
                 return moved
             moved = True
     return moved
 
 
-def _facts(case: Case, *, now: datetime) -> CaseFacts:
-    runs, job = runs_of(case), case.job
+def _facts(case: Case, runs: list[ActionRun], refused: Iterable[GuardRefusal], *, now: datetime) -> CaseFacts:
+    """``runs`` are its steps, the newest first, ``refused`` the objections of late that do not lift by themselves."""
+    job = case.job
     run, rungs = (runs[0] if runs else None), (job.rungs if job else ())
     behind = run.rung if run is not None else 0
     seen = alert_evidence.seen(job, case.device, now=now)
     deed = _deed(runs)
     patience = timedelta(seconds=job.patience_s if job else 1800)
-    refused = (
-        GuardRefusal.objects.filter(
-            case=case, attempt=case.attempts + 1, lifts_at=None, last_at__gte=now - min(patience, STILL)
-        )
-        .order_by("first_at")
-        .values_list("first_at", flat=True)
-        .first()
-    )
+    standing = [
+        row.first_at for row in refused if row.attempt == case.attempts + 1 and row.last_at >= now - patience
+    ]
     verify_s = job.verify_s if job else 900
     return CaseFacts(
         state=case.state,
@@ -236,7 +260,7 @@ def _facts(case: Case, *, now: datetime) -> CaseFacts:
         back_since=case.back_since,
         command_state=deed.state if deed else None,
         command_sent_at=deed.sent_at if deed else None,
-        refused_since=refused,
+        refused_since=min(standing, default=None),
         stable=timedelta(seconds=max(job.stable_s, job.keep_firing_s) if job else 300),
         verify=timedelta(seconds=run.step.get("wait_s", verify_s) if run else verify_s),
         patience=patience,
@@ -514,10 +538,7 @@ def proposal_until(case: Case, *, now: datetime) -> datetime | None:
 
 
 def _locked(case: Case) -> Case:
-    rows = Case.objects.select_for_update(of=("self",))
-    return rows.select_related("job__platform", "device__site", "device__platform", "platform", "parent").get(
-        pk=case.pk
-    )
+    return Case.objects.select_for_update(of=("self",)).select_related(*WITH_CASE).get(pk=case.pk)
 
 
 def _act_for_person(case: Case, place: Place, *, by: Any, now: datetime) -> bool:
