@@ -121,6 +121,10 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
         "update": {"platform": Ref(Platform), "name": "new", "kind": "grafana"},
         "config": {},
     },
+    "WebhooksView": {
+        "create": {"platform": Ref(Platform), "name": "new", "url": "https://hook.example.org/"},
+        "update": {"platform": Ref(Platform), "name": "new", "url": "https://hook.example.org/"},
+    },
     "MaintenanceView": {
         "create": WORKS, "update": WORKS,
     },
