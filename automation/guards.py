@@ -12,7 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.db.models import F, JSONField, OuterRef, Q, Subquery
+from django.db.models import JSONField, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 
 from automation import alert_evidence
@@ -206,7 +206,7 @@ def evidence(candidate: Candidate, now: datetime) -> Refusal | None:
     target = (
         ExporterTarget.objects.filter(device=device)
         .select_related("exporter")
-        .order_by(F("observed_at").desc(nulls_last=True))
+        .order_by(ExporterTarget.OBSERVED_AT.desc(nulls_last=True))
         .first()
     )
     # an observation in the future was made by a clock that was wrong: it proves no more than an old one
