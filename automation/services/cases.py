@@ -183,7 +183,7 @@ def _with_a_step(live: QuerySet[Case], *, now: datetime) -> list[uuid.UUID]:
     devices = {device.pk: device for device in rows.select_related("site", "platform")}
     found = []
     for case in live.select_related("job__platform", "platform", "parent").order_by("opened_at"):
-        case.device = devices.get(case.device_id)
+        case.device = devices.get(case.device_id or 0)
         try:
             facts = _facts(case, runs.get(case.pk, []), refused.get(case.pk, []), now=now)
             decision = next_step(facts, now=now)
