@@ -206,7 +206,7 @@ def evidence(candidate: Candidate, now: datetime) -> Refusal | None:
     target = (
         ExporterTarget.objects.filter(device=device)
         .select_related("exporter")
-        .order_by(F("observed_at").desc(nulls_last=True))
+        .order_by(ExporterTarget.OBSERVED_AT.desc(nulls_last=True))
         .first()
     )
     # an observation in the future was made by a clock that was wrong: it proves no more than an old one

@@ -442,7 +442,13 @@ class JobAdmin(PlatformAdmin):
         return super().ask(request, deed, row, form, **context)
 
     def head_context(self, request: HttpRequest, row: Job) -> dict[str, Any]:
-        devices = devices_of(row).visible_to(request.user).select_related("site").order_by("state", "name")
+        devices = (
+            devices_of(row)
+            .visible_to(request.user)
+            .with_observed_at()
+            .select_related("site")
+            .order_by("state", "name")
+        )
         phases = {state.device_id: state for state in JobState.objects.filter(job=row)}
         shown = [(device, state_pill(device), phases.get(device.pk)) for device in devices[:SHOWN_DEVICES]]
         return {

@@ -179,8 +179,11 @@ def _with_a_step(live: QuerySet[Case], *, now: datetime) -> list[uuid.UUID]:
     refused: dict[uuid.UUID | None, list[GuardRefusal]] = {}
     for refusal in GuardRefusal.objects.filter(case__in=live, lifts_at=None, last_at__gte=now - STILL):
         refused.setdefault(refusal.case_id, []).append(refusal)
+    rows = Device.objects.with_observed_at().filter(pk__in=live.values("device"))
+    devices = {device.pk: device for device in rows.select_related("site", "platform")}
     found = []
-    for case in live.select_related(*WITH_CASE).order_by("opened_at"):
+    for case in live.select_related("job__platform", "platform", "parent").order_by("opened_at"):
+        case.device = devices.get(case.device_id or 0)
         try:
             facts = _facts(case, runs.get(case.pk, []), refused.get(case.pk, []), now=now)
             decision = next_step(facts, now=now)
