@@ -34,7 +34,7 @@ def test_a_manager_builds_a_ladder_and_approves_its_steps(
     make_user("alice", platform=north, role="manager", password=PASSWORD, language="ru")
     hook = Webhook.objects.create(platform=north, name="Перезапуск плеера", url=receiver.url, secret="s" * 32)
     world = World(platform=north, with_job=False, players=6)
-    world.now = utcnow() - timedelta(minutes=50)
+    world.now = utcnow() - timedelta(minutes=17)
     player = world.players[0]
     type(player).objects.filter(pk=player.pk).update(name="Касса 3")
     world.turns(2)
@@ -72,7 +72,6 @@ def test_a_manager_builds_a_ladder_and_approves_its_steps(
     Heartbeat.objects.update(doubt_until=None)  # the half hour that the test leaves out
     case = world.case_of(player)
     assert case is not None
-    case.events.filter(kind="suggested").update(at=utcnow() - timedelta(minutes=2))
     world.poll()
     page.goto(f"{live_server.url}/admin/automation/case/{case.pk}/change/")
     page.wait_for_selector("#proposal:has-text('вызвать вебхук «Перезапуск плеера»')")
