@@ -80,8 +80,11 @@ def test_a_manager_builds_a_ladder_and_approves_its_steps(
     page.click("#proposal button")
     page.wait_for_selector("text=Одобрено")
     world.now = utcnow()
+    world.poll()
     call = ActionCall.objects.get()
-    assert actions.run_call(call.pk, now=world.now)
+    actions.run_call(call.pk, now=world.now)
+    call.refresh_from_db()
+    assert (call.state, call.reason) == ("done", "200")
     advance_case(case.pk, now=world.now)
     assert len(receiver.got) == 1
     page.wait_for_selector("text=выполнено, ждём устройство", timeout=15_000)
