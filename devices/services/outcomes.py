@@ -34,10 +34,7 @@ BOOT_MINUTES = 5  # after power is back, until a player is expected online
 
 
 def _get(command_id: uuid.UUID) -> Command:
-    rows = Command.objects.select_related(
-        "device__model", "template__model", "platform", "target", "restoration"
-    )
-    return rows.get(pk=command_id)
+    return Command.objects.select_related("restoration").get(pk=command_id)
 
 
 def recovery_time(command: Command) -> timedelta:
@@ -168,7 +165,10 @@ def assign_reply(command: Command, *, text: str, at: datetime, by: Any) -> bool:
 
     A rule that confirms or refuses this command decides; a text that none reads is "answered, state unknown".
     """
-    command = _get(command.pk)
+    rows = Command.objects.select_related(
+        "device__model", "template__model", "platform", "target", "restoration"
+    )
+    command = rows.get(pk=command.pk)
     verdict = read_reply(text, rules_for(command.device), awaiting=command.template.spec, sent=command.params)
     if verdict.mismatch:
         verdict = replace(

@@ -48,6 +48,7 @@ MATRIX = {  # what each role gets: viewer, user, manager, admin
     ("post", "exporters"): (403, 403, 201, 201),
     ("post", "jobs"): (403, 403, 201, 201),
     ("post", "maintenance"): (403, 403, 201, 201),
+    ("post", "webhooks"): (403, 403, 201, 201),
     ("post", "gateways"): (403, 403, 403, 201),
     ("post", "commands"): (403, 201, 201, 201),
     ("post", "platforms"): (403, 403, 403, 403),
@@ -67,6 +68,7 @@ def test_role_gets_what_the_matrix_says(
         "exporters": {"kind": "cubic", "base_url": "https://cms.example.org"},
         "gateways": {"kind": "console"},
         "commands": {"device": socket.pk, "template": "status"},
+        "webhooks": {"url": "https://hook.example.org/", "secret": "never shown again"},
         "maintenance": {
             "reason": "works", "starts_at": "2026-12-01T08:00:00Z", "ends_at": "2026-12-01T10:00:00Z"
         },
@@ -224,7 +226,7 @@ FIXED = {  # resource: (model, what may change by PATCH)
             "hold_s", "fresh_samples",
             "evidence_max_age_s", "template_key", "params", "max_attempts", "cooldown_s",
             "max_actions_per_day", "max_actions_per_week", "patience_s", "verify_s", "stable_s", "may_darken_others",
-            "version",
+            "version", "ladder",
         },
     ),
     "members": (Membership, {"role"}),
