@@ -9,7 +9,7 @@ from platforms.models import Platform, User
 from tests.automation.conftest import receiver
 from tests.console.world import World, build, sharer_of
 
-__all__ = ["receiver"]
+__all__ = ["browser_of", "northern", "receiver", "southern", "uma"]
 BACKEND = "platforms.authentication.UsernameOrEmailBackend"
 
 
