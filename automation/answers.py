@@ -19,10 +19,11 @@ PLAIN = frozenset({"cms_in_doubt"})  # objections whose texts are words of ours
 
 @dataclass(frozen=True)
 class Deed:
-    """An attempt: when, and whether a person asked for it."""
+    """A step that acted: when, whether a person asked for it, and whether it was a power cycle or a soft step."""
 
     at: datetime
     by_person: bool
+    soft: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,10 @@ def _ground(told: Told, clock: Callable[[datetime], str]) -> str:
 
 
 def _deed(deed: Deed, clock: Callable[[datetime], str]) -> str:
+    if deed.soft:
+        return _(
+            "At %(at)s the program that looks after the player was asked to repair it; the power stayed on."
+        ) % {"at": clock(deed.at)}
     if deed.by_person:
         return _("At %(at)s a person asked the socket to switch the power off and on.") % {
             "at": clock(deed.at)

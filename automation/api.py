@@ -1,5 +1,6 @@
 """REST resources of ``automation``: jobs, and cases with what people may do to them."""
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from django.db import models, transaction
@@ -14,6 +15,7 @@ from rest_framework.response import Response
 from automation.answers import answer
 from automation.dry_run import dry_run
 from automation.job_templates import TEMPLATES
+from automation.ladder import MOST_STEPS
 from automation.models import (
     ActionRun,
     Case,
@@ -28,7 +30,7 @@ from automation.models import (
     Maintenance,
 )
 from automation.services import jobs, shares
-from automation.services.cases import NOTE_LENGTH, acknowledge, add_note, cancel_case, repair_now
+from automation.services.cases import NOTE_LENGTH, acknowledge, add_note, approve, cancel_case, repair_now
 from devices.errors import CommandForbidden
 from platforms.access import may
 from platforms.api import writing
@@ -57,6 +59,7 @@ class JobSerializer(PlatformSerializer):
     alert_labels = LabelsField(required=False)
     params = ObjectField(required=False)
     hours = WeekField(required=False)
+    ladder = serializers.ListField(child=ObjectField(), required=False, max_length=MOST_STEPS)
 
     class Meta:
         model = Job
@@ -65,7 +68,7 @@ class JobSerializer(PlatformSerializer):
             "promql_range_s", "event_kind", "event_within_s", "cron", "next_at", "overlap",
             "alert_labels", "operator", "threshold", "clear_threshold", "hold_s", "fresh_samples", "keep_firing_s",
             "flap_changes", "flap_window_s", "evidence_max_age_s", "hours", "on_air", "on_air_wait_s", "off_air",
-            "lead_s", "template_key", "params",
+            "lead_s", "template_key", "params", "ladder",
             "max_attempts", "cooldown_s", "max_actions_per_day", "max_actions_per_week", "patience_s", "verify_s",
             "stable_s", "may_darken_others", "version", "evaluated_at", "broken_reason", "created_at",
         ]  # fmt: skip
@@ -334,11 +337,14 @@ class CaseEventSerializer(serializers.ModelSerializer):
 
 
 class ActionRunSerializer(serializers.ModelSerializer):
-    """One attempt, and the command that it became."""
+    """One step, and the command or the call that it became; ``call_state`` of a webhook or a notice."""
+
+    step = serializers.JSONField(read_only=True)
+    call_state = serializers.CharField(source="call.state", read_only=True, allow_null=True, default=None)
 
     class Meta:
         model = ActionRun
-        fields = ["attempt", "state", "command", "planned_at", "reason"]
+        fields = ["attempt", "rung", "step", "state", "command", "call_state", "planned_at", "reason"]
         read_only_fields = fields
 
 
@@ -450,17 +456,25 @@ class CasesView(Reads, PlatformViewSet):
     @extend_schema(request=None, responses={200: CaseDetailSerializer})
     @action(detail=True, methods=["post"])
     def repair(self, request: Request, pk: str | None = None) -> Response:
-        """The next attempt now. Guards still object; 409 says which."""
-        case = self.get_object()
-        now = utcnow()
+        """A power cycle now. Guards still object; 409 says which."""
+        return self._acted(repair_now, _("No repair was started (%(reason)s)."))
+
+    @extend_schema(request=None, responses={200: CaseDetailSerializer})
+    @action(detail=True, methods=["post"])
+    def approve(self, request: Request, pk: str | None = None) -> Response:
+        """Yes to the step that is proposed, for half an hour after it was. Guards still object; 409 says which."""
+        return self._acted(approve, _("There is nothing to approve, or not any more (%(reason)s)."))
+
+    def _acted(self, deed: Callable[..., bool], otherwise: str) -> Response:
+        case, now = self.get_object(), utcnow()
         try:
-            started = repair_now(case, by=request.user, now=now)
+            done = deed(case, by=self.request.user, now=now)
         except CommandForbidden as exc:
             raise PermissionDenied(str(exc)) from exc
-        if not started:
+        if not done:
             refusal = GuardRefusal.objects.filter(case=case, last_at=now).first()
             reason = f"{refusal.guard}: {refusal.reason}" if refusal else case.state
-            raise Conflict(_("No repair was started (%(reason)s).") % {"reason": reason})
+            raise Conflict(otherwise % {"reason": reason})
         return self._shown(case)
 
     @extend_schema(request=CaseNoteSerializer, responses={200: CaseDetailSerializer})

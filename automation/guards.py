@@ -4,6 +4,7 @@
 decisive ones again inside the outbox's barrier, the last moment before the SMS leaves.
 """
 
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -17,12 +18,13 @@ from django.db.models.functions import Coalesce
 from automation import alert_evidence
 from automation.calendar import Air, Timing, air_at, timing
 from automation.engine import flapping_until, is_mass
-from automation.models import Case, Holiday, Job, JobState, Maintenance
+from automation.ladder import CYCLE, Do, Rung
+from automation.models import ActionCall, ActionRun, Case, Holiday, Job, JobState, Maintenance
 from automation.peers import SCOPES, WINDOW, groups_of
 from automation.repairs import COMMAND, is_whole, plan_of
 from automation.services import health
 from automation.sources import DARKENING, devices_of, max_age_of
-from automation.states import LIVE, STILL_WANTED, Mode
+from automation.states import LIVE, STILL_WANTED, CallState, Mode
 from devices.models import Command, Device, PowerLink, Restoration
 from devices.services import transport_of
 from devices.services.bench import firmware_of, is_bench_checked
@@ -56,6 +58,7 @@ class Candidate:
     link: PowerLink | None
     by_person: bool = False
     changes: tuple[datetime, ...] = ()  # when the job saw the device become bad or good
+    rung: Rung = CYCLE
 
     @property
     def socket(self) -> Device | None:
@@ -66,8 +69,8 @@ class Candidate:
 Guard = Callable[[Candidate, datetime], Refusal | None]
 
 
-def candidate_of(case: Case, *, by_person: bool = False) -> Candidate:
-    """The candidate of a device case, read fresh."""
+def candidate_of(case: Case, *, by_person: bool = False, rung: Rung = CYCLE) -> Candidate:
+    """The candidate of a device case, read fresh, for a step of its ladder."""
     seen = JobState.objects.filter(job=case.job_id, device=OuterRef("pk")).values("changes")[:1]
     rows = Device.objects.select_related("site", "platform").annotate(
         changes_seen=Subquery(seen, output_field=JSONField())
@@ -80,7 +83,7 @@ def candidate_of(case: Case, *, by_person: bool = False) -> Candidate:
     )
     assert case.job is not None  # noqa: S101  callers ask only for cases with a job
     changes = tuple(datetime.fromtimestamp(at, tz=UTC) for at in device.changes_seen or ())
-    return Candidate(case, case.job, device, link, by_person, changes)
+    return Candidate(case, case.job, device, link, by_person, changes, rung)
 
 
 def kill_switch(candidate: Candidate, now: datetime) -> Refusal | None:
@@ -203,7 +206,7 @@ def evidence(candidate: Candidate, now: datetime) -> Refusal | None:
     target = (
         ExporterTarget.objects.filter(device=device)
         .select_related("exporter")
-        .order_by(F("observed_at").desc(nulls_last=True))
+        .order_by(ExporterTarget.OBSERVED_AT.desc(nulls_last=True))
         .first()
     )
     # an observation in the future was made by a clock that was wrong: it proves no more than an old one
@@ -353,7 +356,7 @@ def cooldown(candidate: Candidate, now: datetime) -> Refusal | None:
     if candidate.by_person:
         return None
     pause = timedelta(seconds=candidate.job.cooldown_s)
-    last = _actions(candidate).order_by("-acted_at").values_list("acted_at", flat=True).first()
+    last = max(_acted_at(candidate, since=now - pause), default=None)
     if last is None or last + pause <= now:
         return None
     return Refusal("cooldown", "too_soon", {"pause_s": candidate.job.cooldown_s}, last + pause)
@@ -363,9 +366,7 @@ def chronic(candidate: Candidate, now: datetime) -> Refusal | None:
     """A device that needs this so often needs a person."""
     if candidate.by_person:
         return None
-    sent = list(
-        _actions(candidate).filter(acted_at__gte=now - timedelta(days=7)).values_list("acted_at", flat=True)
-    )
+    sent = _acted_at(candidate, since=now - timedelta(days=7))
     today = sorted(at for at in sent if at >= now - timedelta(days=1))
     limit = candidate.job.max_actions_per_day
     if len(today) >= limit:
@@ -410,7 +411,7 @@ def blast_radius(candidate: Candidate, now: datetime) -> Refusal | None:
     for radius in RADII:
         if refusal := _within(radius, candidate, now):
             return refusal
-    return _through_gateway(candidate, now)
+    return _through_gateway(candidate, now) if candidate.rung.do == Do.CYCLE else None
 
 
 def _through_gateway(candidate: Candidate, now: datetime) -> Refusal | None:
@@ -436,26 +437,35 @@ def _through_gateway(candidate: Candidate, now: datetime) -> Refusal | None:
     return None
 
 
-def _within(radius: Radius, candidate: Candidate, now: datetime) -> Refusal | None:
+def _begun(candidate: Candidate, *, since: datetime) -> tuple[Any, str, str]:
+    """What jobs have done of this kind since; and how its rows name the job and the device."""
+    if candidate.rung.do == Do.WEBHOOK:
+        calls = ActionCall.objects.filter(kind=Do.WEBHOOK, by="", created_at__gt=since)
+        return calls.exclude(state__in=[CallState.FAILED, CallState.CANCELLED]), "case__job", "case__device"
     # a reboot by several SMS counts from its first one, which switches nothing off yet
     starts = Q(power__in=DARKENING) & ~Q(restoration__way=Restoration.Way.ARMED)
     starts |= Q(power="on_later", restoration__way=Restoration.Way.ARMED)
-    acted = Command.objects.filter(starts, source=Command.Source.JOB, created_at__gt=now - radius.window)
-    acted = acted.exclude(state__in=["blocked", "cancelled", "expired", "superseded", "failed"])
+    sent = Command.objects.filter(starts, source=Command.Source.JOB, created_at__gt=since)
+    sent = sent.exclude(state__in=["blocked", "cancelled", "expired", "superseded", "failed"])
+    return sent, "job_id", "target"
+
+
+def _within(radius: Radius, candidate: Candidate, now: datetime) -> Refusal | None:
+    acted, of_job, target = _begun(candidate, since=now - radius.window)
     mine, device = Device.objects.none(), candidate.device
     if radius.scope == "job":
-        acted, mine = acted.filter(job_id=candidate.job.pk), devices_of(candidate.job)
+        acted, mine = acted.filter(**{of_job: candidate.job.pk}), devices_of(candidate.job)
     elif radius.scope == "site":
         if device.site_id is None:
             return None
         mine = Device.objects.filter(site=device.site_id, kind=Device.Kind.PLAYER)
-        acted = acted.filter(target__site=device.site_id)
+        acted = acted.filter(**{f"{target}__site": device.site_id})
     elif radius.scope == "exporter":
         exporters = ExporterTarget.objects.filter(device=device).values("exporter")
         mine = Device.objects.filter(
             pk__in=ExporterTarget.objects.filter(exporter__in=exporters).values("device")
         )
-        acted = acted.filter(target__in=mine)
+        acted = acted.filter(**{f"{target}__in": mine})
     elif radius.scope == "platform":
         mine = Device.objects.filter(platform=device.platform_id, kind=Device.Kind.PLAYER)
         acted = acted.filter(platform=device.platform_id)
@@ -478,15 +488,25 @@ def budget(candidate: Candidate, now: datetime) -> Refusal | None:
     return Refusal("budget", "sms_limit", {"left": left}) if left < wanted else None
 
 
-def _actions(candidate: Candidate) -> Any:
-    """Power commands that may have acted on this device, by whatever socket, or on its socket."""
+def _acted_at(candidate: Candidate, *, since: datetime) -> list[datetime]:
+    """When power commands may have acted on this device, by whatever socket, or on its socket.
+
+    A soft step also waits for the soft steps before it; the power cycle that follows one does not.
+    """
     mine = Q(target=candidate.device)
     if candidate.socket is not None:
         mine |= Q(device=candidate.socket)
     rows = Command.objects.filter(
         mine, platform=candidate.device.platform_id, power__in=DARKENING, state__in=MAY_HAVE_ACTED
     )
-    return rows.annotate(acted_at=Coalesce("sent_at", "state_changed_at"))
+    rows = rows.annotate(acted_at=Coalesce("sent_at", "state_changed_at")).filter(acted_at__gte=since)
+    times = list(rows.values_list("acted_at", flat=True))
+    if candidate.rung.do == Do.WEBHOOK:
+        calls = ActionCall.objects.filter(
+            case__device=candidate.device, kind=Do.WEBHOOK, state__in=MAY_HAVE_CALLED, state_changed_at__gte=since
+        )  # fmt: skip
+        times += calls.values_list("state_changed_at", flat=True)
+    return times
 
 
 GUARDS: tuple[Guard, ...] = (
@@ -498,11 +518,25 @@ LAST_GUARDS: tuple[Guard, ...] = (
     scope, kill_switch, maintenance, own_health, upstream, mass_change, flapping, broadcast_hours, power, cooldown,
     chronic,
 )  # fmt: skip
+OF_POWER: tuple[Guard, ...] = (
+    power,
+    lane,
+    budget,
+)  # these ask after the socket: what calls nobody there skips them
+SOFT = Rung(Do.WEBHOOK)
+MAY_HAVE_CALLED = (CallState.SENDING, CallState.DONE, CallState.UNKNOWN)
+
+
+def guards_of(rung: Rung, guards: tuple[Guard, ...] = GUARDS) -> tuple[Guard, ...]:
+    """The guards that a step must pass."""
+    if rung.is_quiet:
+        return (scope,)
+    return guards if rung.do == Do.CYCLE else tuple(guard for guard in guards if guard not in OF_POWER)
 
 
 def first_refusal(candidate: Candidate, *, now: datetime) -> Refusal | None:
     """The first objection, or None: then the action may be planned."""
-    for guard in GUARDS:
+    for guard in guards_of(candidate.rung):
         if refusal := guard(candidate, now):
             return refusal
     return None
@@ -512,20 +546,35 @@ def case_still_wants(command: Command, *, now: datetime) -> str | None:
     """COMMAND_GUARDS: a case's command leaves only while its case, its job and its evidence still stand."""
     if command.case_id is None:
         return None
+    by_person = command.source != Command.Source.JOB
+    return _objection(command.case_id, by_person=by_person, socket_id=command.device_id, now=now)
+
+
+def case_still_wants_call(call: ActionCall, *, now: datetime) -> str | None:
+    """The same for a soft step, in the moment before it is carried out; a notice is wanted while its case lives."""
+    if call.kind != Do.WEBHOOK:
+        return None if call.case.state in LIVE else "case_closed"
+    if ActionRun.objects.filter(call=call, attempt__lt=F("case__attempts")).exists():
+        return "overtaken"  # a person did not wait for it
+    return _objection(call.case_id, by_person=bool(call.by), rung=SOFT, now=now)
+
+
+def _objection(
+    case_id: uuid.UUID, *, by_person: bool, now: datetime, rung: Rung = CYCLE, socket_id: int | None = None
+) -> str | None:
     cases = Case.objects.select_related("job__platform", "parent", "device__site", "device__platform")
-    case = cases.filter(pk=command.case_id).first()
+    case = cases.filter(pk=case_id).first()
     if case is None or case.state not in STILL_WANTED:
         return "case_closed"
-    by_person = command.source != Command.Source.JOB
     if case.job is None or not (by_person or _job_stands(case, case.job, now=now)):
         return "job_changed"
-    candidate = candidate_of(case, by_person=by_person)
-    if candidate.socket is None or candidate.socket.pk != command.device_id:
+    candidate = candidate_of(case, by_person=by_person, rung=rung)
+    if socket_id is not None and (candidate.socket is None or candidate.socket.pk != socket_id):
         return "power_link_changed"
     refusal = evidence(candidate, now)
     if refusal is not None:
         return "condition_cleared" if refusal.reason == "not_offline" else f"evidence_{refusal.reason}"
-    for guard in LAST_GUARDS:
+    for guard in guards_of(rung, LAST_GUARDS):
         if refusal := guard(candidate, now):
             return f"{refusal.guard}_{refusal.reason}"
     return None

@@ -30,6 +30,18 @@ TEMPLATES = (
         {"hold_s": 300, "fresh_samples": 3, "on_air": "act", "off_air": "act", "params": {"minutes": 1}},
     ),
     JobTemplate(
+        "ladder",
+        _("Tell people, power-cycle, then for longer"),
+        _("Step by step: people hear first; then one minute without power, an hour later five; then a person."),
+        {
+            "hold_s": 600, "fresh_samples": 3, "params": {"minutes": 1},
+            "ladder": [
+                {"do": "notice", "wait_s": 300}, {"do": "cycle", "minutes": 1, "wait_s": 900},
+                {"do": "cycle", "minutes": 5, "wait_s": 900},
+            ],
+        },
+    ),
+    JobTemplate(
         "before_opening",
         _("Repair before the opening"),
         _("It leaves screens alone while they are on air, and repairs in the last hour before the opening."),

@@ -1,8 +1,8 @@
 """What an action other than a command must do. Implementations are named in ``settings.AUTOMATION_ACTIONS``.
 
-A case asks for one through ``automation.services.actions.request_action``, inside the transaction that
-decided it; it is carried out after the commit, never while a row is locked. How it ended stands in the
-``ActionCall``, and the case is advanced again.
+A step of a case's ladder asks for one through ``automation.services.actions.request_action``, inside the
+transaction that decided it; it is carried out after the commit, never while a row is locked. How it ended
+stands in the ``ActionCall``, and the case is advanced again.
 """
 
 import uuid
@@ -39,8 +39,5 @@ class Outcome:
 
 
 class Action(Protocol):
-    def check(self, config: Mapping[str, Any], *, platform_id: int) -> None:
-        """Raise ValidationError unless this is a configuration of this platform that can be carried out."""
-
     def execute(self, order: Order, *, deadline_s: float) -> Outcome:
         """Try once, within so many seconds. Raises nothing for what a receiver may answer."""

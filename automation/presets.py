@@ -7,6 +7,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
 from automation.models import Job
+from automation.selectors import rung_words
 from automation.sentences import job_sentence
 from automation.states import Mode
 from devices.models import CommandTemplate
@@ -15,8 +16,8 @@ from platforms.models import Platform
 from platforms.presets import in_words
 
 FIELDS = frozenset({
-    "name", "template_key", "params", "hold_s", "fresh_samples", "evidence_max_age_s", "max_attempts", "cooldown_s",
-    "max_actions_per_day", "max_actions_per_week", "patience_s", "verify_s", "stable_s",
+    "name", "template_key", "params", "ladder", "hold_s", "fresh_samples", "evidence_max_age_s", "max_attempts",
+    "cooldown_s", "max_actions_per_day", "max_actions_per_week", "patience_s", "verify_s", "stable_s",
 })  # fmt: skip  # no mode, and no leave to darken healthy neighbours: a person gives those
 
 
@@ -61,6 +62,6 @@ def _sentence(job: Job, names: Mapping[str, str]) -> str:
     said = job_sentence(
         scope=_("all players"), source=job.source, comparison="", hold_s=job.hold_s, fresh_samples=job.fresh_samples,
         mode=job.mode, command=names.get(job.template_key, job.template_key), max_attempts=job.max_attempts,
-        cooldown_s=job.cooldown_s, verify_s=job.verify_s,
+        cooldown_s=job.cooldown_s, verify_s=job.verify_s, steps=rung_words(job.rungs, {}) if job.ladder else (),
     )  # fmt: skip
     return _("Job “%(name)s” in shadow. %(sentence)s") % {"name": job.name, "sentence": said}

@@ -1,4 +1,7 @@
-"""How a job repairs through one output of a socket: in the way of the socket's model, or by the command it names."""
+"""How a job repairs through one output of a socket: in the way of the socket's model, or by the command it names.
+
+And what a step of a case came to, whatever it was.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -6,7 +9,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from automation.ladder import CYCLE, Do, Rung
 from automation.models import ActionRun, Job
+from automation.states import CallState, RunState
 from devices.catalogue import Rendered
 from devices.models import Command, CommandTemplate, Device, Restoration
 from devices.ports import Quote
@@ -36,20 +41,26 @@ def is_whole(plan: Plan) -> bool:
     return all(template.is_harmless for template in plan.templates)
 
 
-def ask(plan: Plan, *, job: Job, socket: Device, line: int, **what: Any) -> Command:
+def params_of(job: Job, rung: Rung) -> dict[str, Any]:
+    """The parameters of the job's command; a step may leave the power off for longer."""
+    return job.params | ({"minutes": rung.minutes} if rung.minutes is not None else {})
+
+
+def ask(plan: Plan, *, job: Job, rung: Rung, socket: Device, line: int, **what: Any) -> Command:
     """Ask for the repair; its first command. Raises what ``request_command`` raises."""
+    params = params_of(job, rung)
     if plan.way == COMMAND:
-        return request_command(device=socket, template_key=job.template_key, params=job.params, **what)
-    cycle = power_cycle(device=socket, line=line, minutes=_minutes(job.params), **what)
+        return request_command(device=socket, template_key=job.template_key, params=params, **what)
+    cycle = power_cycle(device=socket, line=line, minutes=_minutes(params), **what)
     return first_command(cycle)
 
 
-def texts_of(plan: Plan, *, job: Job, socket: Device) -> tuple[list[Rendered], Quote]:
+def texts_of(plan: Plan, *, job: Job, socket: Device, rung: Rung = CYCLE) -> tuple[list[Rendered], Quote]:
     """The SMS that the repair would send, in order, and their price together. CommandInvalid as for ``ask``."""
     texts, quotes = [], []
     for template in plan.templates:
         rendered, quote = preview(
-            device=socket, template_key=template.key, params=_params(plan, template, job)
+            device=socket, template_key=template.key, params=_params(plan, template, params_of(job, rung))
         )
         texts.append(rendered)
         quotes.append(quote)
@@ -57,10 +68,10 @@ def texts_of(plan: Plan, *, job: Job, socket: Device) -> tuple[list[Rendered], Q
     return texts, replace(quotes[0], segments=segments, price=price)
 
 
-def _params(plan: Plan, template: CommandTemplate, job: Job) -> Mapping[str, Any]:
+def _params(plan: Plan, template: CommandTemplate, params: Mapping[str, Any]) -> Mapping[str, Any]:
     if plan.way == COMMAND or template.power == "cycle":
-        return job.params
-    minutes = _minutes(job.params)
+        return params
+    minutes = _minutes(params)
     return {"minutes": minutes + ARM_RESERVE_MINUTES} if template.power == "on_later" and minutes else {}
 
 
@@ -78,9 +89,10 @@ def first_command(cycle: Cycle) -> Command:
 
 @dataclass(frozen=True)
 class Deed:
-    """What an attempt has done so far: the ``command`` that cut the power, once there is one.
+    """What a step has done so far: the ``command`` that cut the power, once there is one.
 
-    ``state`` is a command's, or ``left_dark``: the output is not on again, and people were told.
+    ``state`` is a command's, or ``left_dark``: the output is not on again, and people were told; of a step
+    that is no command it is one of ``verification.SOFT``.
     """
 
     state: str
@@ -88,9 +100,24 @@ class Deed:
     command: Command | None = None
 
 
+CALLED = {
+    CallState.QUEUED: "asked", CallState.SENDING: "asked", CallState.DONE: "told", CallState.UNKNOWN: "maybe",
+    CallState.FAILED: "dropped", CallState.CANCELLED: "dropped",
+}  # fmt: skip
+
+
 def deed_of(run: ActionRun | None) -> Deed | None:
-    """What the last attempt came to; None when nothing was asked for."""
-    command = run.command if run is not None else None
+    """What a step came to; None when nothing was asked for."""
+    if run is None:
+        return None
+    if run.state == RunState.SKIPPED:
+        return Deed("dropped")
+    if run.step.get("do") == Do.WAIT:
+        return Deed("told", run.planned_at)
+    if run.call is not None:
+        word = CALLED[CallState(run.call.state)]
+        return Deed(word, run.call.state_changed_at if word in ("told", "maybe") else None)
+    command = run.command
     if command is None:
         return None
     story = command.restoration

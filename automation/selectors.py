@@ -9,10 +9,12 @@ from typing import Any
 from django.db.models import BooleanField, F, IntegerField, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models import Case as When
 from django.db.models import When as Condition
+from django.utils.translation import gettext as _
 
-from automation.models import ActionRun, Case, CaseEvent, GuardRefusal
+from automation.ladder import Rung
+from automation.models import ActionRun, Case, CaseEvent, GuardRefusal, Webhook
 from automation.repairs import deed_of
-from automation.sentences import headline, refusal_sentence, step_sentence
+from automation.sentences import headline, refusal_sentence, rung_sentence, step_sentence
 from automation.states import LIVE, CaseState, Mode
 
 TONES = {
@@ -89,10 +91,66 @@ def case_lines(cases: Iterable[Case], *, now: datetime, names: bool = True) -> l
     """
     rows = list(cases)
     keys = [case.pk for case in rows if case.state in LIVE]
-    tried = ActionRun.objects.filter(case__in=keys).select_related("command__restoration").order_by("attempt")
+    tried = ActionRun.objects.filter(case__in=keys).order_by("attempt")
+    tried = tried.select_related("command__restoration", "call")
     runs = {run.case_id: run for run in tried.prefetch_related("command__restoration__commands")}
     refusals = _standing_refusals(keys)
-    return [_line(case, runs.get(case.pk), refusals, now=now, names=names) for case in rows]
+    hooks = webhook_names(rung for case in rows if case.job is not None for rung in case.job.rungs)
+    return [_line(case, runs.get(case.pk), refusals, hooks, now=now, names=names) for case in rows]
+
+
+def webhook_names(rungs: Iterable[Rung]) -> dict[int, str]:
+    """The names of the webhooks of these steps, in one question."""
+    keys = [rung.webhook for rung in rungs if rung.webhook is not None]
+    return dict(Webhook.objects.filter(pk__in=keys).values_list("pk", "name")) if keys else {}
+
+
+def webhook_name(rung: Rung) -> str:
+    """What people call the receiver of this step; "" where there is none."""
+    return webhook_names([rung]).get(rung.webhook or 0, "")
+
+
+def rung_words(rungs: Iterable[Rung], hooks: dict[int, str]) -> list[str]:
+    """The steps of a ladder in words; ``hooks`` are the names of its webhooks."""
+    return [
+        rung_sentence(
+            str(rung.do), webhook=hooks.get(rung.webhook or 0, ""), minutes=rung.minutes,
+            wait_s=rung.wait.total_seconds(),
+        )
+        for rung in rungs
+    ]  # fmt: skip
+
+
+def proposed_step(case: Case) -> str:
+    """What is proposed: the word of a ladder's step."""
+    proposal = case.events.filter(kind="suggested").order_by("-pk").first()
+    return str(proposal.data.get("do", "cycle")) if proposal is not None else "cycle"
+
+
+@dataclass(frozen=True)
+class LadderLine:
+    """One step of a case's ladder: ``mark`` is behind, now, next or ahead."""
+
+    words: str
+    mark: str
+
+
+def ladder_lines(case: Case) -> list[LadderLine]:
+    """The steps of the case's job and where the case stands; the last line is the person."""
+    if case.job is None or case.kind != Case.Kind.DEVICE:
+        return []
+    run = case.runs.order_by("-attempt").first()
+    behind = min(run.rung, len(case.job.rungs)) if run is not None else 0
+    words = [*rung_words(case.job.rungs, webhook_names(case.job.rungs)), _("a person")]
+    marks = ["behind"] * behind + ["ahead"] * (len(words) - behind)
+    with_person = case.state == CaseState.ESCALATED
+    if with_person:
+        marks[-1] = "now"
+    elif case.state in LIVE:
+        if behind:
+            marks[behind - 1] = "now"
+        marks[behind] = "next"
+    return [LadderLine(*line) for line in zip(words, marks, strict=True)]
 
 
 def _standing_refusals(keys: list[uuid.UUID]) -> dict[tuple[Any, int], GuardRefusal]:
@@ -114,6 +172,7 @@ def _line(
     case: Case,
     run: ActionRun | None,
     refusals: dict[tuple[Any, int], GuardRefusal],
+    hooks: dict[int, str],
     *,
     now: datetime,
     names: bool,
@@ -124,17 +183,22 @@ def _line(
     until = case.closed_at or now
     down_for = until - case.down_since if case.down_since else None
     deed = deed_of(run)
+    rungs = case.job.rungs if case.job else ()
+    words = rung_words(rungs, hooks) if case.job and case.job.ladder else []
+    behind = run.rung if run is not None else 0
     step = step_sentence(
         state=case.state,
         mode=case.mode,
-        attempts=case.attempts,
-        max_attempts=case.job.max_attempts if case.job else 0,
+        attempts=behind if words and case.state in LIVE else case.attempts,
+        max_attempts=len(rungs),
         command_state=deed.state if deed else "",
         refusal=objection,
         is_back=case.state == CaseState.VERIFYING and case.back_since is not None,
         waits_for_mass=waits_for_mass,
         outcome=case.outcome,
         down_for=down_for,
+        current="".join(words[max(behind - 1, 0) : behind]),
+        following="".join(words[behind : behind + 1]),
     )
     return CaseLine(
         case=case,

@@ -6,7 +6,7 @@ step of a command) is said here once, for the case page, the device page, the no
 that nobody has put into a sentence yet is shown as it is: strange, but never hidden.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -46,6 +46,8 @@ def why_sentence(why: str) -> str:
         "outcome_unknown": _(
             "It is not known whether the SMS reached the socket. Nothing will be sent again by itself."
         ),
+        "step_failed": _("The last step could not be carried out."),
+        "step_not_proven": _("The device did not come back after the last step."),
         "not_on_again": _(
             "The socket did not confirm that it is on again. REMOSA goes on trying; somebody must look on the spot."
         ),
@@ -65,6 +67,8 @@ def why_sentence(why: str) -> str:
         "command_cancelled": _("The command was cancelled."),
         "command_superseded": _("The command was not needed any more."),
         "repaired": _("The device came back after the power cycle and stayed."),
+        "repaired_softly": _("The device came back after the webhook was called, and stayed."),
+        "recovered": _("The device is back and stayed. It is not known what helped."),
         "recovered_alone": _("The device came back by itself and stayed."),
         "cms_answers_again": _("The CMS answers again."),
         "all_back": _("All devices are back."),
@@ -309,9 +313,45 @@ def _opened(data: Data) -> str:
 
 
 def _acted(data: Data) -> str:
-    return _("Attempt %(attempt)s: a power cycle through the socket “%(socket)s”.") % {
-        "attempt": data.get("attempt"), "socket": data.get("socket", ""),
-    }  # fmt: skip
+    do = data.get("do", "cycle")
+    told = {
+        "attempt": data.get("attempt"),
+        "socket": data.get("socket", ""),
+        "webhook": data.get("webhook", ""),
+    }
+    if do == "webhook":
+        return _("Step %(attempt)s: the webhook “%(webhook)s” is called.") % told
+    if do == "notice":
+        return _("Step %(attempt)s: people are told; nothing is switched.") % told
+    if do == "wait":
+        return _("Step %(attempt)s: wait %(span)s; nothing is switched.") % {
+            **told, "span": span_words(float(data.get("wait_s") or 0)),
+        }  # fmt: skip
+    return _("Attempt %(attempt)s: a power cycle through the socket “%(socket)s”.") % told
+
+
+def _suggested(data: Data) -> str:
+    if data.get("do") == "webhook":
+        return _("Step %(attempt)s would call the webhook “%(webhook)s”. Waiting for a person to approve.") % {
+            "attempt": data.get("attempt"), "webhook": data.get("webhook", ""),
+        }  # fmt: skip
+    return _("Attempt %(attempt)s would be a power cycle. Waiting for a person to approve.") % {
+        "attempt": data.get("attempt")
+    }
+
+
+def rung_sentence(do: str, *, webhook: str = "", minutes: int | None = None, wait_s: float) -> str:
+    """One step of a ladder, with its wait for proof."""
+    wait = span_words(wait_s)
+    if do == "webhook":
+        return _("call the webhook “%(webhook)s”, wait %(wait)s") % {"webhook": webhook or "?", "wait": wait}
+    if do == "notice":
+        return _("tell people, wait %(wait)s") % {"wait": wait}
+    if do == "wait":
+        return _("wait %(wait)s") % {"wait": wait}
+    if minutes is None:
+        return _("power cycle, wait %(wait)s") % {"wait": wait}
+    return _("power cycle of %(minutes)d min, wait %(wait)s") % {"minutes": minutes, "wait": wait}
 
 
 def _refused(data: Data, *, names: bool) -> str:
@@ -342,11 +382,12 @@ def event_sentence(kind: str, data: Data, *, names: bool = True) -> str:
         "escalated": lambda: (
             _("Handed to a person. %(why)s") % {"why": why_sentence(str(data.get("why", "")))}
         ),
-        "suggested": lambda: (
-            _("Attempt %(attempt)s would be a power cycle. Waiting for a person to approve.")
+        "suggested": lambda: _suggested(data),
+        "acted": lambda: _acted(data),
+        "step_skipped": lambda: (
+            _("Step %(attempt)s left out: this socket cannot stay off for so long.")
             % {"attempt": data.get("attempt")}
         ),
-        "acted": lambda: _acted(data),
         "refused": lambda: _refused(data, names=names),
         "action_done": lambda: _called(data, _("Soft step done: %(action)s (%(why)s).")),
         "action_failed": lambda: _called(data, _("Soft step failed: %(action)s (%(why)s).")),
@@ -373,7 +414,7 @@ def _called(data: Data, text: str) -> str:
     """How a webhook or a notice of a case ended."""
     names = {"webhook": _("webhook"), "notice": _("notice")}
     kind, why = str(data.get("action", "")), str(data.get("why", ""))
-    return text % {"action": names.get(kind, kind), "why": why or "—"}
+    return text % {"action": names.get(kind, kind), "why": blocked_sentence(why) if why else "—"}
 
 
 def evidence_lines(evidence: Data) -> list[tuple[str, str]]:
@@ -415,6 +456,7 @@ def blocked_sentence(reason: str) -> str:
         "kill_switch_job": _("the job is stopped"),
         "kill_switch_device": _("automation is stopped for this device"),
         "condition_cleared": _("the device came back meanwhile"),
+        "overtaken": _("a person asked for another step meanwhile"),
         "case_closed": _("the case was closed meanwhile"),
         "job_changed": _("the job was changed meanwhile"),
         "power_link_changed": _("the power link was changed meanwhile"),
@@ -506,8 +548,13 @@ def step_sentence(
     waits_for_mass: bool,
     outcome: str,
     down_for: timedelta | None = None,
+    current: str = "",
+    following: str = "",
 ) -> str:
-    """What REMOSA does about a case right now. ``refusal`` is the sentence of a guard that objects, or ""."""
+    """What REMOSA does about a case right now. ``refusal`` is the sentence of a guard that objects, or "".
+
+    ``current`` and ``following`` are the step that was taken last and the next one, where the job has a ladder.
+    """
     if state == "escalated":
         return why_sentence(outcome)
     if state in ("verified", "cancelled"):
@@ -516,20 +563,30 @@ def step_sentence(
     if is_back:
         return _("The device is back. Closing when it stays.")
     if command_state and state == "acting":
-        return _while_acting(command_state, attempts, max_attempts)
+        return _while_acting(command_state, attempts, max_attempts, current)
     if waits_for_mass:
         return _("Waits for the mass case.")
     if refusal:
         return _("Not acting yet. %(why)s") % {"why": refusal}
     if mode == "shadow":
         return _("Only watching: this job may not act.")
+    if mode == "suggest" and following:
+        return _("Waits for a person to approve: %(step)s.") % {"step": following}
     if mode == "suggest":
         return _("Waits for a person to approve a power cycle.")
+    if following:
+        return _("Preparing step %(number)s of %(limit)s: %(step)s.") % {
+            "number": attempts + 1, "limit": max_attempts, "step": following,
+        }  # fmt: skip
     return _("Preparing attempt %(number)s of %(limit)s.") % {"number": attempts + 1, "limit": max_attempts}
 
 
-def _while_acting(command_state: str, attempts: int, max_attempts: int) -> str:
+def _while_acting(command_state: str, attempts: int, max_attempts: int, current: str) -> str:
     sayings = {
+        "asked": _("is being carried out"),
+        "told": _("carried out, waiting for the device"),
+        "maybe": _("outcome unknown, waiting for evidence"),
+        "dropped": _("could not be carried out"),
         "requested": _("waits for the socket to be free"),
         "queued": _("SMS is being sent"),
         "sent": _("SMS sent, waiting for the device"),
@@ -540,6 +597,10 @@ def _while_acting(command_state: str, attempts: int, max_attempts: int) -> str:
         "left_dark": _("the socket is not on again"),
     }
     step = sayings.get(command_state, blocked_sentence(command_state))
+    if current:
+        return _("Step %(number)s of %(limit)s (%(what)s): %(step)s.") % {
+            "number": attempts, "limit": max_attempts, "what": current, "step": step,
+        }  # fmt: skip
     return _("Attempt %(number)s of %(limit)s: %(step)s.") % {
         "number": attempts, "limit": max_attempts, "step": step,
     }  # fmt: skip
@@ -561,22 +622,27 @@ def job_sentence(
     cooldown_s: float,
     verify_s: float,
     manners: str = "",
+    steps: Sequence[str] = (),
 ) -> str:
-    """A job, said in a few sentences. ``scope`` says whom it watches, ``comparison`` what PromQL is compared to."""
-    rest = " ".join(filter(None, (manners, _after(verify_s, max_attempts, cooldown_s))))
+    """A job, said in a few sentences. ``scope`` says whom it watches, ``comparison`` what PromQL is compared to.
+
+    ``steps`` are those of its ladder, where it has one.
+    """
+    after = _pause(cooldown_s) if steps else _after(verify_s, max_attempts, cooldown_s)
+    deed = _climb(mode, steps) if steps else _deed(mode, command)
+    rest = " ".join(filter(None, (manners, after)))
     if source == "promql":
         condition = _("the query gives a value %(comparison)s") % {"comparison": comparison}
     elif source == "alert":
         return _alert_job_sentence(
-            scope=scope, labels=comparison, hold_s=hold_s, mode=mode, command=command,
-            rest=rest,
+            scope=scope, labels=comparison, hold_s=hold_s, deed=deed, rest=rest,
         )  # fmt: skip
     elif source == "schedule":
         first = _(
             "At %(times)s it looks at %(scope)s: when a player has had no connection to its CMS for %(hold)s,"
         )
         first %= {"times": comparison, "scope": scope, "hold": span_words(hold_s)}
-        return f"{first} {_deed(mode, command)} {rest}"
+        return f"{first} {deed} {rest}"
     elif source == "event":
         condition = _("after “%(event)s” a player has no connection to its CMS") % {"event": comparison}
     else:
@@ -584,7 +650,7 @@ def job_sentence(
     first = _("Watches %(scope)s: when %(condition)s for %(hold)s and %(samples)s fresh observations agree,") % {
         "scope": scope, "condition": condition, "hold": span_words(hold_s), "samples": fresh_samples,
     }  # fmt: skip
-    return f"{first} {_deed(mode, command)} {rest}"
+    return f"{first} {deed} {rest}"
 
 
 def manners_sentence(
@@ -618,11 +684,29 @@ def manners_sentence(
     return _("%(whose)s %(by_day)s; %(night)s.") % {"whose": whose, "by_day": by_day, "night": night}
 
 
-def _alert_job_sentence(*, scope: str, labels: str, hold_s: float, mode: str, command: str, rest: str) -> str:
+def _alert_job_sentence(*, scope: str, labels: str, hold_s: float, deed: str, rest: str) -> str:
     first = _("Watches %(scope)s: when an alert (%(labels)s) is firing for %(hold)s,") % {
         "scope": scope, "labels": labels or _("any"), "hold": span_words(hold_s),
     }  # fmt: skip
-    return f"{first} {_deed(mode, command)} {rest}"
+    return f"{first} {deed} {rest}"
+
+
+def _climb(mode: str, steps: Sequence[str]) -> str:
+    listed = "; ".join(f"{number}) {step}" for number, step in enumerate(steps, start=1))
+    deeds = {
+        "shadow": _("it only writes down what it would do: %(steps)s; at last, a person."),
+        "suggest": _(
+            "it asks a person to approve each step that switches something: %(steps)s; at last, a person."
+        ),
+        "auto": _("it goes step by step, as long as the device is not back: %(steps)s; at last, a person."),
+    }
+    return deeds[mode] % {"steps": listed} if mode in deeds else plain(mode)
+
+
+def _pause(cooldown_s: float) -> str:
+    return _("Between two power cycles of a device: a pause of %(pause)s.") % {
+        "pause": span_words(cooldown_s)
+    }
 
 
 def _deed(mode: str, command: str) -> str:

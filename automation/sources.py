@@ -17,14 +17,14 @@ from automation.conditions import holds, lingers
 from automation.engine import Reading
 from automation.models import Job
 from devices.models import Command, Device, DeviceEvent, PowerLink
+from devices.observed import ObservedQuerySet
 from devices.states import MAY_HAVE_ACTED, CommandState, DeviceState
 from exporters.models import ExporterTarget
-from platforms.querysets import PlatformQuerySet
 
 DARKENING = ("cycle", "off", "on_then_off", "off_later")
 
 
-def devices_of(job: Job, *, named: Collection[int] | None = None) -> PlatformQuerySet:
+def devices_of(job: Job, *, named: Collection[int] | None = None) -> ObservedQuerySet:
     """The set that the job watches, always inside its own platform.
 
     ``named``: the devices named in a form, for a job that is not stored yet.
@@ -45,7 +45,7 @@ def devices_of(job: Job, *, named: Collection[int] | None = None) -> PlatformQue
     return rows.filter(pk__in=list(named)) if named else rows
 
 
-def targets_of(job: Job, *, named: Collection[int] | None = None) -> PlatformQuerySet:
+def targets_of(job: Job, *, named: Collection[int] | None = None) -> ObservedQuerySet:
     """The targets through which CMSs know the job's set; the exporter comes along."""
     mine = devices_of(job, named=named)
     rows = ExporterTarget.objects.filter(device__in=mine, exporter__platform=job.platform_id)
@@ -91,8 +91,8 @@ def read_snapshot(
 ) -> dict[int, tuple[Reading, timedelta]]:
     """{device id: (reading, how old it may be)}: offline in the CMS is the breach."""
     readings: dict[int, tuple[Reading, timedelta]] = {}
-    for target in targets_of(job, named=named).only(
-        "device_id", "status", "status_since", "observed_at", "exporter__is_up", "exporter__suspect_reason",
+    for target in targets_of(job, named=named).with_observed_at().only(
+        "device_id", "status", "status_since", "exporter__is_up", "exporter__suspect_reason",
         "exporter__interval_s", "exporter__timeout_s",
     ):  # fmt: skip
         reading = Reading(
@@ -225,7 +225,7 @@ def read_alerts(
     mine = devices_of(job, named=named)
     for alert in alert_evidence.rows_of(alert_evidence.alerts_of(job).filter(device__in=mine)):
         by_device.setdefault(alert.device_id, []).append(alert)
-    devices = Device.objects.only("state", "state_since", "observed_at").in_bulk(list(by_device))
+    devices = Device.objects.with_observed_at().only("state", "state_since").in_bulk(list(by_device))
     readings = {}
     for device_id, alerts in by_device.items():
         told = alert_evidence.sum_up(alerts)

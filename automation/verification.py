@@ -11,6 +11,8 @@ from enum import StrEnum
 NEVER_LEFT = frozenset({"blocked", "cancelled", "expired", "superseded", "failed"})
 WITHOUT_EFFECT = frozenset({"not_executed", "refused"})
 ON_ITS_WAY = frozenset({"requested", "queued", "sent", "delivered", "unknown"})
+# of a step that is no command: asked for, carried out, perhaps carried out, not carried out
+SOFT = frozenset({"asked", "told", "maybe", "dropped"})
 
 
 class Step(StrEnum):
@@ -27,7 +29,8 @@ class Step(StrEnum):
 class CaseFacts:
     """All that the next step depends on. ``device_state`` is online, offline or unknown, as of ``observed_at``.
 
-    ``mode`` is shadow, suggest, auto, or ``held`` while a mass case stands above this one.
+    ``mode`` is shadow, suggest, auto, or ``held`` while a mass case stands above this one. ``attempts`` are
+    the steps of the ladder that are behind, of ``max_attempts``; ``next_is_quiet``: the next one switches nothing.
     """
 
     state: str
@@ -38,12 +41,13 @@ class CaseFacts:
     device_since: datetime | None
     observed_at: datetime | None
     back_since: datetime | None
-    command_state: str | None  # of the last attempt; ``left_dark``: the power is not on again
+    command_state: str | None  # of the last step, or of ``SOFT``; ``left_dark``: the power is not on again
     command_sent_at: datetime | None
     refused_since: datetime | None  # since when guards refuse this attempt
     stable: timedelta
     verify: timedelta
     patience: timedelta  # how long a refused attempt may wait before a person is told
+    next_is_quiet: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ def next_step(facts: CaseFacts, *, now: datetime) -> Decision:
         if facts.device_state == "offline":
             return Decision(Step.FELL_AGAIN, "offline again before it was stable")
         return _while_unseen(facts, now=now)
-    if facts.attempts == 0 or facts.command_state is None:
+    if facts.command_state is None:
         return _before_action(facts, now=now)
     return _after_action(facts, now=now)
 
@@ -95,7 +99,12 @@ def _before_action(facts: CaseFacts, *, now: datetime) -> Decision:
         return Decision(Step.WAIT, "watching only")
     if facts.refused_since is not None and now - facts.refused_since >= facts.patience:
         return Decision(Step.ESCALATE, "guards_refuse")
-    return Decision(Step.SUGGEST if facts.mode == "suggest" else Step.ACT, "condition holds")
+    return Decision(_try(facts), "condition holds")
+
+
+def _try(facts: CaseFacts) -> Step:
+    """What switches nothing needs nobody's leave."""
+    return Step.SUGGEST if facts.mode == "suggest" and not facts.next_is_quiet else Step.ACT
 
 
 def _after_action(facts: CaseFacts, *, now: datetime) -> Decision:
@@ -104,6 +113,8 @@ def _after_action(facts: CaseFacts, *, now: datetime) -> Decision:
         return Decision(Step.ESCALATE, "not_on_again")
     if state in ("needs_operator", "closed_by_operator"):
         return Decision(Step.ESCALATE, "outcome_unknown")
+    if state == "dropped":
+        return _retry(facts, why="step_failed", now=now)
     if state in NEVER_LEFT or state in WITHOUT_EFFECT:
         return _retry(facts, why=f"command_{state}", now=now)
     if facts.command_sent_at is None:
@@ -111,6 +122,8 @@ def _after_action(facts: CaseFacts, *, now: datetime) -> Decision:
     deadline = facts.command_sent_at + facts.verify
     if now < deadline:
         return Decision(Step.WAIT, "waiting for it to come back", deadline)
+    if state in SOFT:
+        return _retry(facts, why="step_not_proven", now=now)
     if facts.device_state == "unknown":
         return Decision(Step.ESCALATE, "no_data_after_action")
     if state == "unknown":
@@ -126,4 +139,4 @@ def _retry(facts: CaseFacts, *, why: str, now: datetime) -> Decision:
         return Decision(Step.ESCALATE, why)
     if facts.refused_since is not None and now - facts.refused_since >= facts.patience:
         return Decision(Step.ESCALATE, "guards_refuse")
-    return Decision(Step.SUGGEST if facts.mode == "suggest" else Step.ACT, why)
+    return Decision(_try(facts), why)

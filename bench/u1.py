@@ -90,7 +90,7 @@ def _fill(platform: Any, have: int, size: int) -> None:
                 mac="" if is_socket else f"02:00:00:{n >> 16 & 255:02x}:{n >> 8 & 255:02x}:{n & 255:02x}",
                 msisdn=f"+7900{n:07d}" if is_socket else "",
                 state="unknown" if is_socket else ("offline" if n % 20 == 1 else "online"),
-                state_since=now - timedelta(hours=n % 50), observed_at=None if is_socket else now,
+                state_since=now - timedelta(hours=n % 50), noted_at=None if is_socket else now,
             )
         )  # fmt: skip
     made = Device.objects.bulk_create(rows, batch_size=2_000)
@@ -138,7 +138,7 @@ def _peer(superadmin: Any) -> Callable[[str], Any]:
             return self.object_list.order_by().values("pk")[: CAP + 1].count()
 
     class PlainAdmin(ModelAdmin):
-        list_display = ("name", "state", "observed_at", "kind", "site", "is_active")
+        list_display = ("name", "state", "noted_at", "kind", "site", "is_active")
         list_filter = ("kind", "state", "site", "model", "is_active")
         list_select_related = ("site", "model")
         list_filter_submit = True

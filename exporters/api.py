@@ -116,6 +116,7 @@ class ExportersView(Reads, Creates, Changes, Deletes, PlatformViewSet):
         rows = (
             ExporterTarget.objects.visible_to(request.user)
             .filter(exporter=exporter)
+            .with_observed_at()
             .order_by("external_id", "pk")
         )
         page = self.paginate_queryset(rows)

@@ -47,7 +47,8 @@ class DeviceRow:
 class ExporterRow:
     """What is known of one exporter. ``observed_at`` is the time of the snapshot, None before the first;
     ``max_age`` is how long a snapshot may be shown; ``up`` is the judgement of the last round;
-    ``targets`` counts by status; ``errors`` counts by reason since the exporter was made."""
+    ``targets`` counts by status; ``errors`` counts by reason since the exporter was made; ``version`` is that
+    of the snapshot's lines."""
 
     platform_id: int
     exporter_id: int
@@ -59,6 +60,7 @@ class ExporterRow:
     targets: Mapping[str, int] = field(default_factory=dict)
     errors: Mapping[str, int] = field(default_factory=dict)
     refused_series: int = 0
+    version: str = ""
 
     def is_stale(self, now: datetime) -> bool:
         """Whether the snapshot is too old to be shown, or there is none."""

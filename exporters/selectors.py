@@ -88,6 +88,7 @@ def _served(rows: list[tuple[Any, ...]]) -> list[tuple[ExporterRow, Parts]]:
             targets=row["snapshot__targets"] or {},
             errors=row["snapshot__errors_total"] or {},
             refused_series=row["refused_series"],
+            version=version or "",
         )
         found.append((known, _cache.parts(row["pk"], version) if version else {}))
     return found

@@ -1,11 +1,14 @@
-"""Put an exposition together from what the last rounds left. Pure; a handful of joins per scrape.
+"""Put an exposition together from what the last rounds left: a handful of joins, once per second at the most.
 
 The families of devices were rendered and deflated when their round was stored; only the ages and
-the other self-metrics are rendered for the scrape.
+the other self-metrics are rendered for the scrape. They are as of the end of the running second, so
+that whoever asks within it is served the same bytes, and no age is ever told too young.
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import cache, lru_cache
 
 from exporters.compression import Segment, gzip_of, plain_of, segment
@@ -18,6 +21,40 @@ from exporters.exposition import (
     merge,
     render_exporters,
 )
+
+BODY_BYTES = 64 * 1024 * 1024
+
+
+class Bodies:
+    """The bodies that were served last, by validator; shared by a process's threads."""
+
+    def __init__(self, max_bytes: int = BODY_BYTES) -> None:
+        self._max_bytes, self._bytes = max_bytes, 0
+        self._kept: OrderedDict[str, tuple[datetime, bytes]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def body(self, validator: str, moment: datetime, make: Callable[[], bytes]) -> bytes:
+        """The body of this validator as of ``moment``; made when nobody has asked for it yet."""
+        with self._lock:
+            kept = self._kept.get(validator)
+            if kept is not None and kept[0] == moment:
+                self._kept.move_to_end(validator)
+                return kept[1]
+        body = make()
+        with self._lock:
+            if old := self._kept.pop(validator, None):
+                self._bytes -= len(old[1])
+            self._kept[validator] = (moment, body)
+            self._bytes += len(body)
+            while self._bytes > self._max_bytes and len(self._kept) > 1:
+                _validator, (_moment, dropped) = self._kept.popitem(last=False)
+                self._bytes -= len(dropped)
+        return body
+
+
+def end_of_second(now: datetime) -> datetime:
+    """The moment that the ages of a scrape are as of."""
+    return now.replace(microsecond=0) + timedelta(seconds=1)
 
 
 def exposition_of(

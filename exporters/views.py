@@ -20,12 +20,13 @@ from exporters.exposition import ExporterRow, negotiate
 from exporters.models import Exporter
 from exporters.prometheus_files import alert_rules, dashboard
 from exporters.selectors import Parts, served_exporter, served_platform
-from exporters.serving import accepts_gzip, exposition_of
+from exporters.serving import Bodies, accepts_gzip, end_of_second, exposition_of
 from platforms import rates, tokens
 from platforms.models import ApiToken
 from remosa.lib.clock import utcnow
 
 MOST_ID = 2**63 - 1  # of any database
+_bodies = Bodies()
 View = Callable[..., HttpResponse]
 
 
@@ -150,7 +151,7 @@ def body_of(request: HttpRequest, response: HttpResponse) -> HttpResponse:
 def _metrics(request: HttpRequest, found: list[tuple[ExporterRow, Parts]]) -> HttpResponse:
     wanted = negotiate(request.headers.get("Accept", ""))
     compressed = accepts_gzip(request.headers.get("Accept-Encoding", ""))
-    now = utcnow()
+    now = end_of_second(utcnow())
     headers = {
         "Cache-Control": "no-cache",  # may be kept, and must be asked about each time
         "Vary": "Accept, Accept-Encoding",
@@ -158,7 +159,11 @@ def _metrics(request: HttpRequest, found: list[tuple[ExporterRow, Parts]]) -> Ht
     }
     if _is_known(request.headers.get("If-None-Match", ""), headers["ETag"]):
         return HttpResponseNotModified(headers=headers)
-    body = exposition_of(found, now=now, openmetrics=wanted.openmetrics, compressed=compressed)
+    body = _bodies.body(
+        headers["ETag"],
+        now,
+        lambda: exposition_of(found, now=now, openmetrics=wanted.openmetrics, compressed=compressed),
+    )
     response = HttpResponse(body, content_type=wanted.content_type, headers=headers)
     if compressed:
         response["Content-Encoding"] = "gzip"

@@ -1,8 +1,5 @@
 """A step of a case that only tells people: automation's port, carried out by a notice."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from django.db import transaction
 
 from automation.models import Case
@@ -15,9 +12,6 @@ from remosa.lib.tasks import later
 
 class NoticeAction:
     """``config`` is empty: the notice goes to those who hear of the platform's cases."""
-
-    def check(self, config: Mapping[str, Any], *, platform_id: int) -> None:
-        """Nothing to choose."""
 
     def execute(self, order: Order, *, deadline_s: float) -> Outcome:
         """One notice per key, however often it is asked for."""

@@ -30,6 +30,7 @@ class Origin:
 
 class Channel(Protocol):
     severities: ClassVar[Collection[str]]  # what is worth this channel
+    folds: ClassVar[bool]  # whether many notices become one message
 
     def reaches(self, user: Any) -> bool:
         """Whether this person has an address here, and wants it used."""

@@ -1,6 +1,6 @@
 """From a notice to the words a person reads. Pure: the data comes in, text goes out, in the active language."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,8 @@ from devices.sentences import event_sentence
 from notifications import limit_words
 from notifications.ports import Text
 from sms.display import blocked_sentence
+
+LISTED = 20  # notices that a digest names; the rest is counted
 
 
 def sentence(kind: str, data: Mapping[str, Any]) -> str:
@@ -28,6 +30,8 @@ def sentence(kind: str, data: Mapping[str, Any]) -> str:
         return f"{data.get('title', '')}: {event_sentence(kind, data['event'])}"
     if kind == "verified":
         return _("%(title)s: back and stable") % title
+    if kind == "suggested" and data.get("step") == "webhook":
+        return _("%(title)s: approve the call of a webhook?") % title
     if kind == "suggested":
         return _("%(title)s: approve a power cycle?") % title
     if kind == "step":
@@ -53,7 +57,7 @@ def details(kind: str, data: Mapping[str, Any]) -> str:
     if kind == "suggested":
         return _("The device is offline. Open the case to approve or to decline.")
     if kind == "step":
-        return _("This is the first step of the job. Nothing was switched yet.")
+        return _("The job tells you and goes on with its next step, unless the device comes back.")
     return why_sentence(str(data.get("why", "")))
 
 
@@ -62,6 +66,24 @@ def render(kind: str, data: Mapping[str, Any], *, link: str) -> Text:
     subject, platform = sentence(kind, data), str(data.get("platform", ""))
     body = "\n".join([subject, "", details(kind, data), "", link, ""])
     return Text(f"REMOSA · {platform} · {subject}", body, line=f"REMOSA {platform}: {subject}")
+
+
+def render_digest(told: Sequence[tuple[str, Mapping[str, Any], str]], *, link: str) -> Text:
+    """Many notices (kind, data, severity) of one platform in one message: what needs somebody first."""
+    order = ["critical", "warning", "info"]
+    lines = [
+        sentence(kind, data) for kind, data, _severity in sorted(told, key=lambda one: order.index(one[2]))
+    ]
+    urgent = sum(severity == "critical" for _kind, _data, severity in told)
+    count = {"n": len(told), "urgent": urgent}
+    head = ngettext("%(n)d notice, urgent: %(urgent)d", "%(n)d notices, urgent: %(urgent)d", len(told))
+    platform = str(told[0][1].get("platform", ""))
+    body = [head % count, "", *(f"- {line}" for line in lines[:LISTED])]
+    if len(lines) > LISTED:
+        body.append(_("- and %(n)d more") % {"n": len(lines) - LISTED})
+    return Text(
+        f"REMOSA · {platform} · {head % count}", "\n".join([*body, "", link, ""]), f"REMOSA {platform}: {head % count}"
+    )  # fmt: skip
 
 
 def _gateway_sentence(data: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ queued -> sending -> sent
   ^          +-----> queued     try again later
   |          +-----> failed     refused for good, or tries spent
   +--> muted
+  +--> folded                   told in the message that carries another one
 """
 
 from django.db import models
@@ -18,15 +19,17 @@ class DeliveryState(models.TextChoices):
     SENT = "sent", _("sent")
     FAILED = "failed", _("failed")
     MUTED = "muted", _("muted")
+    FOLDED = "folded", _("sent in a digest")
 
 
 D = DeliveryState
 DELIVERY = Lifecycle(
     {
-        D.QUEUED: frozenset({D.SENDING, D.MUTED}),
+        D.QUEUED: frozenset({D.SENDING, D.MUTED, D.FOLDED}),
         D.SENDING: frozenset({D.SENT, D.QUEUED, D.FAILED}),
         D.SENT: frozenset(),
         D.FAILED: frozenset(),
         D.MUTED: frozenset(),
+        D.FOLDED: frozenset(),
     }
 )

@@ -7,7 +7,7 @@ except by the sealer, which fills the ``seal_*`` columns in order (``audit_seal`
 import contextvars
 import math
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -76,8 +76,29 @@ def record(
     at: datetime | None = None,
 ) -> AuditEvent:
     """Append one line. ``verb`` is ``app.deed`` (``command.requested``); ``platform`` None is global."""
+    written = line(
+        actor=actor, verb=verb, target=target, platform=platform, before=before, after=after, reason=reason,
+        cause_id=cause_id, at=at,
+    )  # fmt: skip
+    written.save(force_insert=True)
+    return written
+
+
+def line(
+    *,
+    actor: Actor,
+    verb: str,
+    target: models.Model | None = None,
+    platform: Platform | None = None,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+    reason: str = "",
+    cause_id: uuid.UUID | None = None,
+    at: datetime | None = None,
+) -> AuditEvent:
+    """A signed line that is not written yet; ``write`` appends it."""
     facts = current_request.get(RequestFacts())
-    line = AuditEvent(
+    signed = AuditEvent(
         at=at or utcnow(),
         platform=platform,
         actor_kind=actor.kind,
@@ -94,9 +115,13 @@ def record(
         address=facts.address,
         cause_id=cause_id,
     )
-    audit_seal.sign(line)
-    line.save(force_insert=True)
-    return line
+    audit_seal.sign(signed)
+    return signed
+
+
+def write(lines: Sequence[AuditEvent]) -> None:
+    """Append signed lines in one statement."""
+    AuditEvent.objects.bulk_create(lines)
 
 
 def fields_of(row: models.Model, *, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -42,26 +42,50 @@ def charge(
     purpose: str = "",
     is_certain: bool = True,
 ) -> None:
-    """Write one SMS down, in the caller's transaction; repeating it is harmless.
+    """Write one SMS down, in the caller's transaction; repeating it is harmless. See ``entry``."""
+    line = entry(
+        platform=platform, direction=direction, subject_id=subject_id, units=units, tariff=tariff, at=at,
+        reserved_at=reserved_at, purpose=purpose, is_certain=is_certain,
+    )  # fmt: skip
+    try:
+        with transaction.atomic():
+            line.save(force_insert=True)
+    except IntegrityError:
+        if not LedgerEntry.objects.filter(direction=direction, subject_id=subject_id).exists():
+            raise
+
+
+def entry(
+    *,
+    platform: Platform,
+    direction: str,
+    subject_id: uuid.UUID,
+    units: int,
+    tariff: Tariff,
+    at: datetime,
+    reserved_at: datetime | None = None,
+    purpose: str = "",
+    is_certain: bool = True,
+) -> LedgerEntry:
+    """One SMS as a line of the ledger, not yet written.
 
     ``reserved_at`` is the moment whose month the limit was taken from: an SMS that was asked for
     before midnight and left after it belongs to the month in which it was asked for.
     """
     period = sms_period(platform, reserved_at or at)
     price = platform.sms_price_out if direction == Direction.OUT else platform.sms_price_in
-    entry = LedgerEntry(
+    return LedgerEntry(
         direction=direction, subject_id=subject_id, platform=platform, purpose=purpose, at=at, period=period,
         day=_day_within(period, platform, at), gateway_id=tariff.gateway_id,
         gateway_name=tariff.gateway_name[:100], units=units, unit_cost=tariff.unit_cost,
         cost_currency=tariff.currency, unit_price=tariff.unit_cost if price is None else price,
         price_currency=tariff.currency if price is None else platform.currency, is_certain=is_certain,
     )  # fmt: skip
-    try:
-        with transaction.atomic():
-            entry.save(force_insert=True)
-    except IntegrityError:
-        if not LedgerEntry.objects.filter(direction=direction, subject_id=subject_id).exists():
-            raise
+
+
+def write(entries: Sequence[LedgerEntry]) -> None:
+    """Write lines that are not in the ledger yet, in one statement. IntegrityError when one is."""
+    LedgerEntry.objects.bulk_create(entries)
 
 
 def days_of(period: str) -> list[date]:

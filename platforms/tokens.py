@@ -14,6 +14,7 @@ from django.db.models import Q
 
 from platforms import audit
 from platforms.models import ApiToken, Platform
+from remosa.lib.locks import unless_locked
 from remosa.lib.prepared import PreparedQuery
 
 LAST_USED_STEP = timedelta(minutes=1)  # "last used" is written at most this often
@@ -98,8 +99,10 @@ def _proves(text: str, digest: str) -> bool:
 
 
 def _note_use(pk: int, last_used_at: datetime | None, now: datetime) -> None:
+    """Whoever asks next may note it as well: a machine does not wait for somebody's long write to end."""
     if last_used_at is None or now - last_used_at > LAST_USED_STEP:
-        ApiToken.objects.filter(pk=pk).update(last_used_at=now)
+        with unless_locked():
+            ApiToken.objects.filter(pk=pk).update(last_used_at=now)
 
 
 def revoke(row: ApiToken, *, by: Any, now: datetime) -> bool:

@@ -78,10 +78,10 @@ class ModemPump(Pump):
     def _lease_s(self, message: SmsMessage) -> float:
         return max(settings.OUTBOX_LEASE_S, self._deadline_s(message) / (1 - 2 * MARGIN_RATIO))
 
-    def _choose(self, message: SmsMessage, *, now: datetime) -> Gateway | None:
-        """Its place of the rate was taken when it was handed over."""
+    def _choose(self, messages: list[SmsMessage], *, now: datetime) -> list[Gateway | None]:
+        """Their places of the rate were taken when they were handed over."""
         rows = Gateway.objects.select_related("platform").filter(pk=self._gateway.pk, is_enabled=True)
-        return rows.first()
+        return [rows.first()] * len(messages)
 
     def _sends_through(self, gateway: Gateway) -> bool:
         return True

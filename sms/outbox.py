@@ -1,12 +1,16 @@
 """The pump: claim, barrier, send, settle. At most one physical SMS per row, whoever dies when.
 
-1. *Claim* a due row: compare-and-set with a new fence and a lease. Committed.
-2. *Barrier*: ask the guards and take a place of the gateway's rate, and move the row to ``sending``.
-   Committed before the first byte: who finds a ``claimed`` row whose lease is over knows that nothing
-   left, who finds such a ``sending`` row knows that it may have.
+1. *Claim* due rows: compare-and-set with a new fence and a lease.
+2. *Barrier*: take a place of the gateway's rate, and move the row to ``sending``. Committed before the
+   first byte: who finds such a row whose lease is over knows that it may have left.
 3. *Send*, outside any transaction, within a deadline much shorter than the lease; not at all when the
    lease is nearly over by our own monotonic clock (we were stopped, and may be taken for dead).
 4. *Settle*: the row, its units, its command and the journal in one transaction, if the fence is still ours.
+
+Of a message to people nobody is asked: several are claimed and pass the barrier in one statement, and are
+settled together; what the WHERE of that statement does not find stays where it is. A command is claimed
+first (committed), then its guards are asked inside the barrier, one by one: who finds a ``claimed`` row whose
+lease is over knows that nothing left.
 
 Any number of pumps may run at once, here and elsewhere; each may be killed at any point.
 
@@ -25,16 +29,18 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, connections, transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from devices.models import Command
 from devices.services import (
     record_failed,
     record_refused_at_barrier,
@@ -45,12 +51,13 @@ from devices.services import (
 from platforms.models import Platform
 from remosa.lib.backoff import backoff
 from remosa.lib.clock import utcnow
+from remosa.lib.lifecycle import NotAllMoved
 from sms import engine, ports
 from sms.errors import GatewayError
 from sms.models import Gateway, SmsMessage
 from sms.ports import Accepted
 from sms.services import gateways
-from sms.services.messages import note_move, settle_units
+from sms.services.messages import note_move, settle_sent, settle_units
 from sms.states import SMS, SmsState
 from sms.turns import Turns
 
@@ -65,11 +72,33 @@ Checkpoint = Callable[[str, uuid.UUID], None]
 
 @dataclass(frozen=True)
 class Claim:
-    """A row that is ours: ``fence`` proves it, ``at`` is the monotonic time from which the lease runs."""
+    """A row that is ours: ``fence`` proves it, ``at`` is the monotonic time from which the lease runs.
+
+    With a ``gateway`` it has passed the barrier, and may leave through it.
+    """
 
     message: SmsMessage
     fence: int
     at: float
+    gateway: Gateway | None = None
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a look at the queue brought: rows that are ours now, and how many were ``touched`` in all."""
+
+    claims: list[Claim] = field(default_factory=list)
+    touched: int = 0
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What came back from a gateway: its acceptance or its error."""
+
+    claim: Claim
+    gateway: Gateway
+    accepted: Accepted | None
+    error: GatewayError | None
 
 
 class Lost(Exception):
@@ -101,46 +130,80 @@ class Pump:
         checkpoint: Checkpoint = pass_by,
         jitter: Callable[[], float] = random.random,
         at_once: int | None = None,
+        knows_gateways_s: float = 0.0,
     ) -> None:
-        """``at_once`` is how many messages of one platform may be on their way; None sets no limit."""
+        """``at_once`` is how many messages of one platform may be on their way; None sets no limit.
+
+        ``knows_gateways_s`` is how long the gateways of a platform may be remembered; what counts of them is
+        asked by the statement that takes a place.
+        """
         self.owner = owner
-        self._turns = Turns(monotonic=monotonic, at_once=at_once)
+        self.turns = Turns(monotonic=monotonic, at_once=at_once)
         self.now, self.monotonic, self.checkpoint, self.jitter = now, monotonic, checkpoint, jitter
+        self._knows_gateways_s = knows_gateways_s
+        self._gateways: dict[int, tuple[float, list[Gateway]]] = {}
 
     # --- rows -----------------------------------------------------------------------------------
-    def run_one(
-        self, message_id: uuid.UUID | None = None, *, claimed: Callable[[], None] | None = None
-    ) -> bool:
-        """Carry one due row (or this one) as far as it goes; False when none is due.
-
-        ``claimed`` is called once a row is ours, before the slow part: there may be more of them.
-        """
+    def run_one(self, message_id: uuid.UUID | None = None) -> bool:
+        """Carry one due row (or this one) as far as it goes; False when none is due."""
         if message_id is not None:
-            return self._carry_safely(self._claim(self._due(self.now()).filter(pk=message_id)), claimed)
-        look = False
-        while (platform := self._turns.take(self._waiting_platforms, look=look)) is not None:
+            taken = self._claim_safely(self._due(self.now()).filter(pk=message_id), 1)
+        else:
+            taken = self.take(1)
+        for claim in taken.claims:
             try:
-                claim = self._claim(self._due(self.now()).filter(platform=platform))
-                if claim is not None:
-                    self._turns.goes_on(platform)
-                    return self._carry_safely(claim, claimed)
+                if (sent := self.carry(claim)) is not None:
+                    self.settle([sent])
             finally:
-                self._turns.give_back(platform)
-        return False
+                if message_id is None:
+                    self.turns.give_back(claim.message.platform_id)
+        return taken.touched > 0
 
-    def _carry_safely(self, claim: Claim | None, claimed: Callable[[], None] | None) -> bool:
-        if claim is None:
-            return False
-        if claimed is not None:
-            claimed()
+    def take(self, places: int, *, look: bool = False) -> Taken:
+        """Take up to ``places`` due rows, platforms in turn. Each claim's platform comes back by ``turns.give_back``.
+
+        Nothing touched means that nothing is due (or that others are at it). ``look`` asks the table who waits
+        even if somebody is known.
+        """
+        tried: set[int] = set()
+        while True:
+            shares = self.turns.take_many(places, self._waiting_platforms, look=look)
+            taken, look = self._take_shares(shares), False
+            if taken.touched or tried.issuperset(shares):
+                return taken
+            tried |= set(shares)
+
+    def _take_shares(self, shares: dict[int, int]) -> Taken:
+        claims: list[Claim] = []
+        touched, unused = 0, dict(shares)
         try:
-            self._carry(claim)
+            for platform, share in shares.items():
+                taken = self._claim_safely(self._due(self.now()).filter(platform=platform), share)
+                claims += taken.claims
+                touched += taken.touched
+                unused[platform] -= len(taken.claims)
+                if taken.touched < share:
+                    self.turns.has_nothing(platform)
+        except Exception:
+            if not claims:
+                raise
+            logger.exception("outbox looked in vain")  # what is ours already must be carried
+        finally:
+            for platform, places in unused.items():
+                for _place in range(places):
+                    self.turns.give_back(platform)
+        return Taken(claims, touched)
+
+    def carry(self, claim: Claim) -> Sent | None:
+        """Bring one claimed row through its gateway; None when there is nothing to settle. Raises nothing."""
+        try:
+            return self._carry(claim)
         except Lost:
             logger.info("outbox row lost id=%s fence=%s", claim.message.pk, claim.fence)
         except Exception:  # one poisonous row must not stop the others
             logger.exception("outbox row failed id=%s", claim.message.pk)
             self._set_aside(claim)
-        return True
+        return None
 
     def _waiting_platforms(self) -> list[int]:
         due = self._due(self.now()).filter(platform=OuterRef("pk"))
@@ -177,24 +240,117 @@ class Pump:
         return self.reap() + self.drain(threads=threads)
 
     # --- claim ----------------------------------------------------------------------------------
-    def _claim(self, due: QuerySet[SmsMessage]) -> Claim | None:
+    def _claim_safely(self, due: QuerySet[SmsMessage], at_most: int) -> Taken:
+        """``_claim``, one by one after a failure, and a row that breaks us alone is set aside."""
+        first: list[SmsMessage] = []
+        try:
+            return self._claim(due, at_most, first)
+        except NotAllMoved:  # what it stood on was changed in this moment: a new look tells
+            if at_most == 1:
+                return Taken()
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:
+            logger.exception("outbox claim failed rows=%s", at_most)
+            if at_most == 1:
+                if first:
+                    self._put_off(
+                        first[0], self.now() + backoff(1, base_s=5.0, jitter=self.jitter()), "error"
+                    )
+                return Taken(touched=len(first))
+        return self._claim_safely(due, 1)
+
+    def _claim(self, due: QuerySet[SmsMessage], at_most: int, seen: list[SmsMessage]) -> Taken:
+        """Claim due rows in one transaction, and let those pass the barrier of which nobody is asked."""
         started, now = self.monotonic(), self.now()
         with transaction.atomic():
             due = due.order_by("next_attempt_at", "created_at")
             if connection.features.has_select_for_update_skip_locked:
                 due = due.select_for_update(skip_locked=True, of=("self",))
-            message = due.select_related("platform", "command__device").first()
-            if message is None:
-                return None
-            _need_not_survive_a_crash()
-            until = now + timedelta(seconds=self._lease_s(message))
-            if not self._take_over(
-                message, SmsState.CLAIMED, now=now, lease_owner=self.owner, lease_until=until
+            rows = list(due.select_related("platform")[:at_most])
+            seen[:] = rows
+            asked = [row for row in rows if self._is_asked_about(row)]
+            self._claim_asked(asked, now=now)
+            passed, waiting = self._pass([row for row in rows if not self._is_asked_about(row)], now=now)
+            for row in rows:
+                self.checkpoint("claim_before_commit", row.pk)
+        for row in waiting:
+            self._put_off(row, *gateways.when_to_look_again(row, now=now))
+        for row in asked:
+            self.checkpoint("after_claim", row.pk)
+        for row, _gateway in passed:
+            self.checkpoint("after_barrier", row.pk)
+        claims = [Claim(row, row.fence, started) for row in asked]
+        claims += [Claim(row, row.fence, started, gateway) for row, gateway in passed]
+        return Taken(claims, len(rows))
+
+    def _is_asked_about(self, message: SmsMessage) -> bool:
+        """Whether guards have a say in this message."""
+        return message.command_id is not None
+
+    def _claim_asked(self, rows: list[SmsMessage], *, now: datetime) -> None:
+        SMS.move_all(
+            rows, SmsState.CLAIMED, now=now, by=self.owner, raise_fence=True, lease_owner=self.owner,
+            each={"lease_until": self._leases(rows, now=now)},
+        )  # fmt: skip
+        commands = Command.objects.select_related("device").in_bulk(
+            row.command_id for row in rows if row.command_id
+        )
+        for row in rows:
+            if row.command_id:
+                row.command = commands[row.command_id]
+
+    def _leases(self, rows: Sequence[SmsMessage], *, now: datetime) -> list[datetime]:
+        return [now + timedelta(seconds=self._lease_s(row)) for row in rows]
+
+    def _pass(
+        self, rows: list[SmsMessage], *, now: datetime
+    ) -> tuple[list[tuple[SmsMessage, Gateway]], list[SmsMessage]]:
+        """Claim and barrier at once: what may leave, each with its gateway, and what waits for one.
+
+        The platform is asked twice: in the row that was locked, and by the statement that moves it.
+        """
+        for row in rows:
+            if not row.platform.is_active and SMS.move(
+                row,
+                SmsState.CANCELLED,
+                now=now,
+                why="platform_inactive",
+                by=self.owner,
+                reason="platform_inactive",
             ):
-                return None
-            self.checkpoint("claim_before_commit", message.pk)
-        self.checkpoint("after_claim", message.pk)
-        return Claim(message, message.fence, started)
+                conclude_unsent(row, reason="platform_inactive", now=now)
+        rows = [row for row in rows if row.platform.is_active]
+        leaving: dict[int, list[tuple[SmsMessage, Gateway]]] = defaultdict(list)
+        waiting = []
+        for row, gateway in zip(rows, self._choose(rows, now=now), strict=True):
+            if gateway is None:
+                waiting.append(row)
+                continue
+            self.turns.served(row.platform_id)
+            if self._sends_through(gateway):
+                leaving[gateway.pk].append((row, gateway))
+            else:
+                self._hand_over_queued(row, gateway, now=now)
+        is_active = Exists(Platform.objects.filter(pk=OuterRef("platform_id"), is_active=True))
+        for pairs in leaving.values():
+            those = [row for row, _gateway in pairs]
+            SMS.move_all(
+                those, SmsState.SENDING, now=now, by=self.owner, raise_fence=True,
+                where=Q(is_active, expires_at__gt=now), gateway=pairs[0][1], reason="", handed_until=None,
+                lease_owner=self.owner,
+                each={
+                    "attempts": [row.attempts + 1 for row in those], "lease_until": self._leases(those, now=now),
+                },
+            )  # fmt: skip
+            for row in those:
+                self.checkpoint("barrier_before_commit", row.pk)
+        return [pair for pairs in leaving.values() for pair in pairs], waiting
+
+    def _put_off(self, row: SmsMessage, at: datetime, why: str) -> None:
+        """A row that is still queued, and stays so, is looked at again later."""
+        mine = SmsMessage.objects.filter(pk=row.pk, state=SmsState.QUEUED, fence=row.fence)
+        mine.filter(next_attempt_at=row.next_attempt_at).update(next_attempt_at=at, reason=why)
 
     def _due(self, now: datetime) -> QuerySet[SmsMessage]:
         """The rows that this pump may take up."""
@@ -218,23 +374,22 @@ class Pump:
         )  # fmt: skip
 
     # --- the way of one row ---------------------------------------------------------------------
-    def _carry(self, claim: Claim) -> None:
-        try:
-            gateway = self._barrier(claim)
-        except NoGateway:
-            self._postpone(claim)
-            return
+    def _carry(self, claim: Claim) -> Sent | None:
+        gateway = claim.gateway
         if gateway is None:
-            return
+            try:
+                gateway = self._barrier(claim)
+            except NoGateway:
+                self._postpone(claim)
+            if gateway is None:
+                return None
         deadline_s, lease_s = self._deadline_s(claim.message), self._lease_s(claim.message)
         if self._lease_left_s(claim) < deadline_s + MARGIN_RATIO * lease_s:
             self._step_back(claim)
-            return
+            return None
         accepted, error = self._send(claim, gateway, deadline_s)
         self.checkpoint("after_post", claim.message.pk)
-        self._settle_stubbornly(claim, gateway, accepted, error)
-        self.checkpoint("after_result", claim.message.pk)
-        self._note_health(gateway, error)
+        return Sent(claim, gateway, accepted, error)
 
     def _lease_left_s(self, claim: Claim) -> float:
         return self._lease_s(claim.message) - (self.monotonic() - claim.at)
@@ -252,10 +407,10 @@ class Pump:
             if reason := _objection(message, now=now):
                 self._drop(claim, SmsState.CANCELLED, reason, now=now)
                 return None
-            gateway = self._choose(message, now=now)
+            gateway = self._choose([message], now=now)[0]
             if gateway is None:
                 raise NoGateway
-            self._turns.served(message.platform_id)
+            self.turns.served(message.platform_id)
             if not self._sends_through(gateway):
                 self._hand_over(claim, gateway, now=now)
                 return None
@@ -269,9 +424,22 @@ class Pump:
         at, why = gateways.when_to_look_again(claim.message, now=now)
         self._move(claim, SmsState.QUEUED, now=now, why=why, reason=why, next_attempt_at=at)
 
-    def _choose(self, message: SmsMessage, *, now: datetime) -> Gateway | None:
-        """The gateway for ``message``, with a place of its rate taken; None when there is none now."""
-        return gateways.reserve_slot(message, now=now)
+    def _choose(self, messages: list[SmsMessage], *, now: datetime) -> list[Gateway | None]:
+        """The gateway of each message, with a place of its rate taken; None where there is none now."""
+        chosen = gateways.reserve_slots(messages, now=now, known=self._known)
+        if None not in chosen or not self._knows_gateways_s:
+            return chosen
+        self._gateways.clear()  # others may be there by now, or well again
+        left = [message for message, gateway in zip(messages, chosen, strict=True) if gateway is None]
+        others = iter(gateways.reserve_slots(left, now=now, known=self._known))
+        return [gateway or next(others) for gateway in chosen]
+
+    def _known(self, platform_id: int) -> list[Gateway]:
+        known = self._gateways.get(platform_id)
+        if known is None or self.monotonic() >= known[0]:
+            known = self.monotonic() + self._knows_gateways_s, gateways.candidates(platform_id)
+            self._gateways[platform_id] = known
+        return known[1]
 
     def _sends_through(self, gateway: Gateway) -> bool:
         """Whether this process sends through ``gateway``; a kind that nobody knows fails when it is used."""
@@ -284,6 +452,20 @@ class Pump:
             claim, SmsState.QUEUED, now=now, why=f"handed to gateway {gateway.pk}", reason="waits_for_modem",
             gateway=gateway, handed_until=until, next_attempt_at=now, lease_owner="", lease_until=None,
         )  # fmt: skip
+
+    def _hand_over_queued(self, row: SmsMessage, gateway: Gateway, *, now: datetime) -> None:
+        """The same of a row that is locked and was not claimed."""
+        until = now + timedelta(seconds=settings.OUTBOX_HAND_OVER_S)
+        SmsMessage.objects.filter(pk=row.pk, state=SmsState.QUEUED, fence=row.fence).update(
+            gateway=gateway, handed_until=until, next_attempt_at=now, reason="waits_for_modem"
+        )
+        row.events.create(
+            from_state=row.state,
+            to_state=row.state,
+            at=now,
+            why=f"handed to gateway {gateway.pk}",
+            by=self.owner,
+        )
 
     def _backend(self, gateway: Gateway) -> ports.Gateway:
         return gateways.backend_of(gateway)
@@ -330,20 +512,75 @@ class Pump:
             return None, GatewayError(f"gateway_fault_{type(exc).__name__}", outcome="unknown")
 
     # --- settle ---------------------------------------------------------------------------------
-    def _settle_stubbornly(
-        self, claim: Claim, gateway: Gateway, accepted: Accepted | None, error: GatewayError | None
-    ) -> None:
+    def settle(self, results: Sequence[Sent]) -> None:
+        """Write down what came back, what is alike in one transaction. Raises nothing."""
+        alike = [one for one in results if one.accepted is not None and one.claim.message.command_id is None]
+        together = self._settle_together(alike)
+        for one in results:
+            if not (together and one in alike):
+                self._settle_safely(one)
+        for one in results:
+            self.checkpoint("after_result", one.claim.message.pk)
+        self._note_health(results)
+
+    def _settle_together(self, results: list[Sent]) -> bool:
+        """Settle messages to people that were accepted, all or none; False when each must be settled by itself."""
+        if not results:
+            return False
+        messages = [one.claim.message for one in results]
+        while True:
+            now = self.now()
+            for message in messages:
+                message.state = SmsState.SENDING  # also after a try that went back
+            try:
+                with transaction.atomic():
+                    SMS.move_all(
+                        messages, SmsState.SENT, now=now, by=self.owner, sent_at=now, reason="", lease_owner="",
+                        lease_until=None,
+                        each={
+                            "gateway_ref": [one.accepted.ref[:100] for one in results if one.accepted],
+                            "price": [one.gateway.price * one.claim.message.segments for one in results],
+                        },
+                    )  # fmt: skip
+                    settle_sent(messages, now=now)
+                    for message in messages:
+                        self.checkpoint("result_before_commit", message.pk)
+                return True
+            except NotAllMoved:
+                return False
+            except (OperationalError, InterfaceError) as exc:
+                if not self._may_repeat(results, exc):
+                    return False
+            except Exception:
+                logger.exception("outbox settles one by one rows=%s", len(results))
+                return False
+
+    def _may_repeat(self, results: Sequence[Sent], exc: Exception) -> bool:
+        """Wait a moment for the database; False when a lease is nearly over: then the reaper says unknown."""
+        if (
+            connection.in_atomic_block
+            or min(self._lease_left_s(one.claim) for one in results) < SETTLE_RETRY_S
+        ):
+            return False
+        logger.warning("settle repeated rows=%s error=%s", len(results), type(exc).__name__)
+        connection.close()
+        threading.Event().wait(SETTLE_RETRY_S)
+        return True
+
+    def _settle_safely(self, one: Sent) -> None:
         """Settle, again after a failure of the database, while the lease lasts; then the reaper says unknown."""
         while True:
             try:
-                self._settle(claim, gateway, accepted, error)
+                self._settle(one.claim, one.gateway, one.accepted, one.error)
                 return
-            except (OperationalError, InterfaceError) as exc:
-                if connection.in_atomic_block or self._lease_left_s(claim) < SETTLE_RETRY_S:
-                    raise
-                logger.warning("settle repeated id=%s error=%s", claim.message.pk, type(exc).__name__)
-                connection.close()
-                threading.Event().wait(SETTLE_RETRY_S)
+            except Lost:
+                logger.info("outbox row lost id=%s fence=%s", one.claim.message.pk, one.claim.fence)
+                return
+            except Exception as exc:
+                is_database = isinstance(exc, OperationalError | InterfaceError)
+                if not is_database or not self._may_repeat([one], exc):
+                    logger.exception("outbox row left to the reaper id=%s", one.claim.message.pk)
+                    return
 
     def _settle(
         self, claim: Claim, gateway: Gateway, accepted: Accepted | None, error: GatewayError | None
@@ -389,16 +626,21 @@ class Pump:
         if not mine.update(**columns):
             raise Lost
 
-    def _note_health(self, gateway: Gateway, error: GatewayError | None) -> None:
-        """A transaction of its own: no row of the outbox ever waits for the gateway's row and holds another."""
+    def _note_health(self, results: Sequence[Sent]) -> None:
+        """Transactions of their own: no row of the outbox ever waits for the gateway's row and holds another."""
         now = self.now()
-        if error is None:
-            gateways.note_success(gateway, now=now)
-        else:
-            logger.warning(
-                "sms not accepted gateway=%s outcome=%s reason=%s", gateway.pk, error.outcome, error.reason
-            )
-            gateways.note_failure(gateway, error, now=now)
+        try:
+            for gateway in {one.gateway.pk: one.gateway for one in results if one.error is None}.values():
+                gateways.note_success(gateway, now=now)
+            for one in results:
+                if one.error is not None:
+                    logger.warning(
+                        "sms not accepted gateway=%s outcome=%s reason=%s",
+                        one.gateway.pk, one.error.outcome, one.error.reason,
+                    )  # fmt: skip
+                    gateways.note_failure(one.gateway, one.error, now=now)
+        except (OperationalError, InterfaceError) as exc:
+            logger.warning("health of a gateway not written error=%s", type(exc).__name__)
 
     def _set_aside(self, claim: Claim) -> None:
         """A row that broke us before anything left tries again later; past the barrier the reaper decides."""
@@ -458,18 +700,6 @@ class Pump:
             return False
         conclude_unsent(row, reason="expired", now=now)
         return True
-
-
-def _need_not_survive_a_crash() -> None:
-    """Let this commit not wait for the disk. Only for a claim, of which nothing has left.
-
-    If the database crashes before it is written, the row is still queued, and the holder of the lost claim
-    fails at the barrier or passes it instead of the one who claimed again: it is one compare-and-set. The
-    commit of the barrier waits for the disk, and all that was committed before it is written with it.
-    """
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SET LOCAL synchronous_commit TO OFF")
 
 
 def _objection(message: SmsMessage, *, now: datetime) -> str | None:

@@ -9,6 +9,10 @@ Outgoing::
       |   before the        +--> unknown                 lease lost or answer ambiguous: it may have left
       |   barrier                  +--> delivered | undelivered     a report settles it after all
       +--> expired | cancelled
+      +--> sending                                       a message to people: nobody is to be asked
+
+A command is ``claimed`` while its guards are asked; a message to people has none, and is claimed and passes
+the barrier in one statement.
 
 ``sending`` is committed before the first byte leaves (the barrier): who finds an abandoned
 ``claimed`` row knows that nothing was sent, who finds an abandoned ``sending`` row knows that it
@@ -41,7 +45,7 @@ class SmsState(models.TextChoices):
 S = SmsState
 SMS = Lifecycle(
     {
-        S.QUEUED: frozenset({S.CLAIMED, S.EXPIRED, S.CANCELLED}),
+        S.QUEUED: frozenset({S.CLAIMED, S.SENDING, S.EXPIRED, S.CANCELLED}),
         S.CLAIMED: frozenset({S.SENDING, S.QUEUED, S.CANCELLED, S.EXPIRED}),
         S.SENDING: frozenset({S.SENT, S.QUEUED, S.FAILED, S.UNKNOWN, S.DELIVERED, S.UNDELIVERED}),
         S.SENT: frozenset({S.DELIVERED, S.UNDELIVERED}),

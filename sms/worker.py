@@ -1,15 +1,17 @@
-"""The outbox process: sender threads, a bell, and the housekeeping between two rings.
+"""The outbox process: one thread that claims, threads that send, one that settles, and the housekeeping.
 
-The main thread listens and keeps house; ``OUTBOX_THREADS`` senders wait for it, so that a gateway
-that hangs holds up one of them only. A sender that found a row wakes a colleague: there may be more.
+The claiming thread hears the bell itself and takes no more than senders are free, so that what has passed the
+barrier leaves at once, and a gateway that hangs holds up one sender only. What the senders bring back of messages
+to people is settled together, as much as came while the last lot was written. A command is asked about, sent and
+settled by its sender alone: no guard and no lock that it waits for holds up the others.
 """
 
 import logging
+import queue
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 
 from django.db import InterfaceError, OperationalError, close_old_connections, connection, connections
 
@@ -17,14 +19,14 @@ from devices.services import sweep_commands
 from remosa.lib.clock import utcnow
 from sms.bell import Listener
 from sms.models import Gateway
-from sms.outbox import Pump
+from sms.outbox import Claim, Pump, Sent, Taken
 from sms.services.inbound import sweep_inbound
 from sms.services.inboxes import due_inboxes, poll_inbox
 from sms.services.statuses import ask_statuses, due_status_rounds
 
 logger = logging.getLogger(__name__)
 INBOXES_AT_ONCE = 4
-SENDERS_FIRST_S = 0.2  # after the bell the house waits so long: who has an SMS to send needs the processor
+GATHER_S = 0.002  # a queue that is full waits so long for more senders: they are given work together
 
 
 class Worker:
@@ -32,53 +34,131 @@ class Worker:
 
     def __init__(self, pump: Pump, *, threads: int, poll_s: float, stop: threading.Event) -> None:
         self.pump, self.threads, self.poll_s, self.stop = pump, threads, poll_s, stop
-        self._work = threading.BoundedSemaphore(threads)  # one for each sender that should look
+        self._changed = threading.Condition()  # guards the four below
+        self._free = threads
+        self._sent: list[Sent] = []
+        self._no_more = False  # nothing will be sent any more
+        self._is_waited_for = False  # the claiming thread could go on with one more sender
+        self._claimed: queue.SimpleQueue[Claim | None] = queue.SimpleQueue()
+        self._listener = Listener(stop)
         self._reading: dict[tuple[str, int], Future[None]] = {}
 
     def run(self) -> None:
-        """Start the senders, keep house, and come back when all of them have ended."""
+        """Start the threads, keep house, and come back when all of them have ended."""
         senders = [
-            threading.Thread(target=self._send, name=f"outbox-{number}") for number in range(self.threads)
+            threading.Thread(target=self._send, name=f"outbox-{place}") for place in range(self.threads)
         ]
-        for sender in senders:
-            sender.start()
-        listener, house_at, rang = Listener(self.stop), float("-inf"), False
+        settling = threading.Thread(target=self._settle, name="outbox-settles")
+        claiming = threading.Thread(target=self._claim, name="outbox-claims")
+        for thread in (*senders, settling, claiming):
+            thread.start()
         try:
             with ThreadPoolExecutor(INBOXES_AT_ONCE, thread_name_prefix="inbox") as readers:
                 while not self.stop.is_set():
-                    self._wake_one()  # before anything else: an SMS may be waiting
-                    late_s = time.monotonic() - house_at
-                    if late_s >= (SENDERS_FIRST_S if rang else 0.0):
-                        house_at = time.monotonic() + self.poll_s
-                        self._guarded(self._keep_house, readers)
-                    rang = listener.wait(SENDERS_FIRST_S if rang else self.poll_s)
+                    self._guarded(self._keep_house, readers)
+                    self.stop.wait(self.poll_s)
         finally:
             self.stop.set()
+            self._listener.wake()
+            claiming.join()
             for _sender in senders:
-                self._wake_one()
-            listener.close()
+                self._claimed.put(None)
             for sender in senders:
                 sender.join()
+            with self._changed:
+                self._no_more = True
+                self._changed.notify()
+            settling.join()
+            self._listener.close()
             connections.close_all()
 
-    def _wake_one(self) -> None:
-        """Let one more sender look; enough when all of them are about to."""
-        with suppress(ValueError):
-            self._work.release()
-
-    def _send(self) -> None:
+    # --- claiming -------------------------------------------------------------------------------------
+    def _claim(self) -> None:
         try:
+            heard: frozenset[int] | None = None
             while not self.stop.is_set():
-                self._work.acquire(timeout=self.poll_s)
-                self._guarded(self._carry_all)
+                self.pump.turns.hears(heard or ())
+                self._guarded(self._hand_out, heard is None)
+                heard = self._listener.wait(self.poll_s)
         finally:
             connections.close_all()  # this thread's own
 
-    def _carry_all(self) -> None:
-        close_old_connections()
-        while not self.stop.is_set() and self.pump.run_one(claimed=self._wake_one):
-            pass
+    def _hand_out(self, look: bool) -> None:
+        """Claim as much as senders are free, again and again until nothing is due or nobody is free."""
+        self._is_waited_for, was_filled = True, False
+        while not self.stop.is_set() and (places := self._places(gather=was_filled)):
+            taken = self._take(places, look=look)
+            look, was_filled = False, len(taken.claims) == places
+            with self._changed:
+                self._free -= len(taken.claims)
+            for claim in taken.claims:
+                self._claimed.put(claim)
+            if not taken.touched:
+                break
+        self._is_waited_for = not self._places() or self.pump.turns.hold_back()
 
+    def _take(self, places: int, *, look: bool) -> Taken:
+        """Claim; once more on a new connection where the old one was lost."""
+        try:
+            return self.pump.take(places, look=look)
+        except (OperationalError, InterfaceError):
+            connection.close()
+            return self.pump.take(places, look=True)
+
+    def _places(self, *, gather: bool = False) -> int:
+        """How many senders are free, and none while the settling is behind."""
+        with self._changed:
+            places = 0 if len(self._sent) >= self.threads else self._free
+        if not gather or places > self.threads // 2:
+            return places
+        time.sleep(GATHER_S)
+        return self._places()
+
+    # --- sending --------------------------------------------------------------------------------------
+    def _send(self) -> None:
+        try:
+            while (claim := self._claimed.get()) is not None:
+                self._bring_through(claim)
+        finally:
+            connections.close_all()  # this thread's own
+
+    def _bring_through(self, claim: Claim) -> None:
+        is_asked_about = claim.gateway is None
+        if is_asked_about:
+            close_old_connections()
+        sent = self.pump.carry(claim)
+        if sent is not None and is_asked_about:
+            self.pump.settle([sent])
+            sent = None
+        self.pump.turns.give_back(claim.message.platform_id)
+        with self._changed:
+            self._free += 1
+            if sent is not None:
+                self._sent.append(sent)
+                self._changed.notify()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._is_waited_for:
+            self._listener.wake()
+
+    # --- settling -------------------------------------------------------------------------------------
+    def _settle(self) -> None:
+        try:
+            while results := self._wait_for_results():
+                self._guarded(self.pump.settle, results)
+                self._wake()
+        finally:
+            connections.close_all()  # this thread's own
+
+    def _wait_for_results(self) -> list[Sent]:
+        """All that came since the last time; nothing when nothing more will come."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._sent or self._no_more)
+            results, self._sent = self._sent, []
+        return results
+
+    # --- the house ------------------------------------------------------------------------------------
     def _keep_house(self, readers: ThreadPoolExecutor) -> None:
         """What the poll is for: the abandoned, the late, the inboxes, what waits for its turn."""
         close_old_connections()

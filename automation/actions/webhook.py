@@ -12,9 +12,6 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from django.core.exceptions import ValidationError
-from django.utils.translation import gettext as _
-
 from automation.models import Webhook
 from automation.ports import Order, Outcome
 from remosa.lib import http
@@ -29,11 +26,6 @@ def signature(secret: str, *, timestamp: str, body: bytes) -> str:
 
 class WebhookAction:
     """``config``: ``{"webhook": <number>}``."""
-
-    def check(self, config: Mapping[str, Any], *, platform_id: int) -> None:
-        """The webhook must be one of the same platform."""
-        if _webhook(config, platform_id) is None:
-            raise ValidationError({"webhook": _("Choose a webhook of this platform.")})
 
     def execute(self, order: Order, *, deadline_s: float) -> Outcome:
         """One POST; only what provably did not arrive, or was put off by the receiver, may be tried again."""

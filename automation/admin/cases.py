@@ -20,12 +20,30 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from automation.answers import answer
 from automation.guards import candidate_of, first_refusal
+from automation.ladder import Do
 from automation.models import Case, GuardRefusal
-from automation.repairs import plan_of, texts_of
-from automation.selectors import being_repaired, board, case_lines, needing_a_person
+from automation.repairs import params_of, plan_of, texts_of
+from automation.selectors import (
+    being_repaired,
+    board,
+    case_lines,
+    ladder_lines,
+    needing_a_person,
+    rung_words,
+    webhook_names,
+)
 from automation.sentences import evidence_lines, refusal_sentence
 from automation.services import shares
-from automation.services.cases import NOTE_LENGTH, acknowledge, add_note, cancel_case, repair_now
+from automation.services.attempts import Place, next_cycle, next_place
+from automation.services.cases import (
+    NOTE_LENGTH,
+    acknowledge,
+    add_note,
+    approve,
+    cancel_case,
+    proposal_until,
+    repair_now,
+)
 from automation.states import LIVE, CaseState, Mode
 from devices.admin.send import going_dark
 from devices.catalogue import DARKENING
@@ -71,6 +89,14 @@ class BoardFilter(DropdownFilter):
         return queryset.exclude(state__in=LIVE) if self.value() == "closed" else queryset
 
 
+def place_of(case: Case, deed: str) -> Place | None:
+    """The step of the ladder that a person means who approves, or asks for a power cycle."""
+    last = case.runs.order_by("-attempt").first()
+    if case.job is None:
+        return None
+    return next_place(case.job, last) if deed == "approve" else next_cycle(case.job, last)
+
+
 def is_live(case: Case) -> bool:
     """Whether something can still be done about it."""
     return case.state in LIVE
@@ -92,6 +118,10 @@ class CaseAdmin(PlatformAdmin):
             "take", _("Take"), Perm.CONTROL, icon="back_hand",
             question=_("The others see that you look after it. REMOSA goes on as before."),
             when=lambda row: is_live(row) and row.acknowledged_by_id is None,
+        ),
+        Deed(
+            "approve", _("Approve"), Perm.CONTROL, icon="check_circle", template="console/repair.html",
+            asks_again=True, when=lambda row: proposal_until(row, now=utcnow()) is not None,
         ),
         Deed(
             "repair", _("Power-cycle now"), Perm.CONTROL, icon="restart_alt", template="console/repair.html",
@@ -129,10 +159,14 @@ class CaseAdmin(PlatformAdmin):
 
     def head_context(self, request: HttpRequest, row: Case) -> dict[str, Any]:
         full = self.get_queryset(request).select_related(*self.list_select_related).get(pk=row.pk)
-        line = case_lines([full], now=utcnow(), names=self.sees_names(request))[0]
+        now = utcnow()
+        line = case_lines([full], now=now, names=self.sees_names(request))[0]
+        until = proposal_until(row, now=now)
         children = row.children.visible_to(request.user).select_related("device").order_by("title")
         return {
-            "line": line, "children": children,
+            "line": line, "children": children, "ladder": ladder_lines(row),
+            "proposal_until": until,
+            **(self._what_would_happen(request, row, "approve") if until is not None else {}),
             "answer": answer(shares.told_of(row), clock=clock_text) if row.device_id else [],
             "evidence": evidence_lines(row.evidence),
             "mode": Mode(row.mode).label if row.mode else "",
@@ -148,10 +182,19 @@ class CaseAdmin(PlatformAdmin):
             raise Refused(_g("Somebody took it a moment ago."))
         return _g("The case is yours.")
 
+    def approve(self, request: HttpRequest, row: Case, answers: dict[str, Any]) -> HttpResponse | str:
+        """Deed: yes to the step that is proposed."""
+        if approve(row, by=request.user, now=utcnow()):
+            return _g("Approved. It is on its way.")
+        return self._not_done(request, row)
+
     def repair(self, request: HttpRequest, row: Case, answers: dict[str, Any]) -> HttpResponse | str:
-        """Deed: the next attempt, now. A guard's objection is written down and said."""
+        """Deed: a power cycle, now. A guard's objection is written down and said."""
         if repair_now(row, by=request.user, now=utcnow()):
             return _g("The power cycle is on its way.")
+        return self._not_done(request, row)
+
+    def _not_done(self, request: HttpRequest, row: Case) -> HttpResponse:
         refusal = row.refusals.order_by("-last_at").first()
         names = self.sees_names(request)
         why = refusal_sentence(refusal.guard, refusal.reason, refusal.data, names=names) if refusal else ""
@@ -189,19 +232,25 @@ class CaseAdmin(PlatformAdmin):
 
     def ask(self, request: HttpRequest, deed: Deed, row: Case, form: Any, **context: Any) -> HttpResponse:  # type: ignore[override]
         """Before a power cycle: the exact text, its price, who goes dark, and what a guard would say."""
-        if deed.name == "repair":
-            context |= self._what_would_happen(request, row)
+        if deed.name in ("repair", "approve"):
+            context |= self._what_would_happen(request, row, deed.name)
         return super().ask(request, deed, row, form, **context)
 
-    def _what_would_happen(self, request: HttpRequest, row: Case) -> dict[str, Any]:
-        candidate = candidate_of(row, by_person=True)
+    def _what_would_happen(self, request: HttpRequest, row: Case, deed: str) -> dict[str, Any]:
+        """What one click does: in words, and of a power cycle the texts, the price, and who goes dark."""
+        place = place_of(row, deed)
+        if place is None:
+            return {}
+        rung = place[1]
+        candidate = candidate_of(row, by_person=True, rung=rung)
         refusal = first_refusal(candidate, now=utcnow())
         shown: dict[str, Any] = {
             "objection": refusal_sentence(refusal.guard, refusal.reason, refusal.data) if refusal else "",
             "socket": candidate.socket, "line_number": candidate.link.line if candidate.link else None,
+            "what": "".join(rung_words([rung], webhook_names([rung]))),
         }  # fmt: skip
         socket = candidate.socket
-        if socket is None or socket.model is None:
+        if rung.do is not Do.CYCLE or socket is None or socket.model is None:
             return shown
         assert candidate.link is not None  # noqa: S101  it has a socket
         plan = plan_of(candidate.job, socket, candidate.link.line)
@@ -212,12 +261,13 @@ class CaseAdmin(PlatformAdmin):
         darkening = next((each for each in plan.templates if each.power in DARKENING), plan.templates[0])
         dark = going_dark(socket, darkening, request.user)
         try:
-            texts, price = texts_of(plan, job=candidate.job, socket=socket)
+            texts, price = texts_of(plan, job=candidate.job, socket=socket, rung=rung)
         except DevicesError as exc:
             return shown | {"objection": str(exc)}
         return shown | {
             "rendered": texts[0], "then": texts[1:], "price": price, "dark": dark,
-            "hidden": sum(1 for each in dark if not each.name), "minutes": candidate.job.params.get("minutes"),
+            "hidden": sum(1 for each in dark if not each.name),
+            "minutes": params_of(candidate.job, rung).get("minutes"),
         }  # fmt: skip
 
     def sees_names(self, request: HttpRequest) -> bool:

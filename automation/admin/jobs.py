@@ -11,15 +11,19 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _g
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from automation.admin.ladder import LadderField
 from automation.dry_run import DryRun, dry_run
 from automation.job_templates import TEMPLATES, template_of
-from automation.models import Job, JobState, JobVersion
+from automation.ladder import rung_of
+from automation.models import Job, JobState, JobVersion, Webhook
+from automation.selectors import rung_words, webhook_names
 from automation.sentences import job_sentence, manners_sentence, refusal_sentence, span_words
 from automation.services import jobs
 from automation.sources import devices_of
@@ -78,10 +82,14 @@ class JobForm(forms.ModelForm):
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
         if "params" in cleaned and "template_key" in cleaned:
-            self._check_command(cleaned["template_key"], cleaned["params"])
+            self._check_command(cleaned["template_key"], cleaned["params"], "params")
+            for step in cleaned.get("ladder") or ():
+                if "minutes" in step:
+                    longer = {**cleaned["params"], "minutes": step["minutes"]}
+                    self._check_command(cleaned["template_key"], longer, "ladder")
         return cleaned
 
-    def _check_command(self, key: str, params: dict[str, Any]) -> None:
+    def _check_command(self, key: str, params: dict[str, Any], field: str) -> None:
         """Some model must be able to send exactly this."""
         sentences: list[str] = []
         for template in CommandTemplate.objects.filter(key=key).select_related("model"):
@@ -91,7 +99,7 @@ class JobForm(forms.ModelForm):
                 sentences += [f"{template.model.code}: {name}: {text}" for name, text in exc.errors.items()]
             else:
                 return
-        self.add_error("params", ValidationError(sentences or [_g("No device model has this command.")]))
+        self.add_error(field, ValidationError(sentences or [_g("No device model has this command.")]))
 
 
 def repair_commands() -> list[tuple[str, str]]:
@@ -186,7 +194,13 @@ def sentence_of(job: Job, named: int | None = None) -> str:
         cooldown_s=job.cooldown_s,
         verify_s=job.verify_s,
         manners=manners_of(job),
+        steps=ladder_words(job) if job.ladder else (),
     )
+
+
+def ladder_words(job: Job) -> list[str]:
+    """The steps of a job in words."""
+    return rung_words(job.rungs, webhook_names(job.rungs))
 
 
 def shown_value(field: str, value: Any) -> str:
@@ -195,6 +209,9 @@ def shown_value(field: str, value: Any) -> str:
         return DASH
     if field == "hours":
         return hours_text(value)
+    if field == "ladder":
+        rungs = [rung_of(step) for step in value]
+        return "; ".join(rung_words(rungs, webhook_names(rungs)))
     column = Job._meta.get_field(field)
     if column.is_relation and not isinstance(value, list):
         found = column.remote_field.model._default_manager.filter(pk=value).first()
@@ -274,7 +291,7 @@ class JobAdmin(PlatformAdmin):
         (_("Events"), {"fields": ("event_kind", "event_within_s"), "classes": ["collapse"]}),
         (_("Set times"), {"fields": ("cron",), "classes": ["collapse"]}),
         (_("Alerts"), {"fields": ("alert_labels",), "classes": ["collapse"]}),
-        (_("What it does"), {"fields": ("template_key", "params", "may_darken_others", "overlap")}),
+        (_("What it does"), {"fields": ("template_key", "params", "ladder", "may_darken_others", "overlap")}),
         (
             _("By day and by night"),
             {"fields": ("hours", ("on_air", "on_air_wait_s"), ("off_air", "lead_s"))},
@@ -331,6 +348,19 @@ class JobAdmin(PlatformAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
         return super().get_queryset(request).prefetch_related("devices")
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """The steps of the ladder may call the webhooks that the person may see."""
+        if db_field.name != "ladder":
+            return super().formfield_for_dbfield(db_field, request, **kwargs)
+        hooks = self.scoped_choices(request, Webhook, "ladder").select_related("platform").defer("secret")
+        several = self.platform_of_page(request) is None and self.sees_several(request)
+        return LadderField(
+            webhooks=hooks,
+            several=several,
+            label=capfirst(db_field.verbose_name),
+            help_text=db_field.help_text,
+        )
 
     def store(self, request: HttpRequest, obj: Job, form: forms.ModelForm, change: bool) -> None:
         """What stood there before is kept, for the diff and the way back."""
@@ -412,7 +442,13 @@ class JobAdmin(PlatformAdmin):
         return super().ask(request, deed, row, form, **context)
 
     def head_context(self, request: HttpRequest, row: Job) -> dict[str, Any]:
-        devices = devices_of(row).visible_to(request.user).select_related("site").order_by("state", "name")
+        devices = (
+            devices_of(row)
+            .visible_to(request.user)
+            .with_observed_at()
+            .select_related("site")
+            .order_by("state", "name")
+        )
         phases = {state.device_id: state for state in JobState.objects.filter(job=row)}
         shown = [(device, state_pill(device), phases.get(device.pk)) for device in devices[:SHOWN_DEVICES]]
         return {

@@ -64,6 +64,9 @@ class ActionCall(models.Model):
     lease_until = models.DateTimeField(null=True)
     expires_at = models.DateTimeField()
     reason = models.CharField(_("reason"), max_length=200, blank=True)
+    by = models.CharField(
+        _("asked by"), max_length=100, blank=True
+    )  # the person; the job itself asks as nobody
     created_at = models.DateTimeField(_("created"))
 
     objects = PlatformQuerySet.as_manager()

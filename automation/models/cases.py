@@ -140,7 +140,11 @@ class CaseEvent(models.Model):
 
 
 class ActionRun(models.Model):
-    """One attempt of a case: what was planned, the command it became, how it ended."""
+    """One step of a case: what was planned, the command or call it became, how it ended.
+
+    ``step`` is the step as the job had it then, and ``rung`` its place in the ladder; ``attempt`` counts on
+    where a person asks for one more.
+    """
 
     PLATFORM_PATH = "case__platform"
     OWNER_PATHS = ("case__device__owner", "case__device__shares__user")
@@ -150,6 +154,11 @@ class ActionRun(models.Model):
     command = models.OneToOneField(
         Command, models.SET_NULL, null=True, related_name="run", verbose_name=_("command")
     )
+    call = models.OneToOneField(
+        "automation.ActionCall", models.SET_NULL, null=True, related_name="run", verbose_name=_("call")
+    )
+    rung = models.PositiveSmallIntegerField(_("step"), default=0)
+    step = models.JSONField(default=dict)
     state = models.CharField(_("state"), max_length=16, choices=RunState.choices, default=RunState.PLANNED)
     state_changed_at = models.DateTimeField()
     planned_at = models.DateTimeField(_("planned"))

@@ -1,5 +1,6 @@
 """Jobs: a set of devices, a condition, guards and an action; and a job's view of each device."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from django.core.exceptions import ValidationError
@@ -10,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from automation.calendar import Manners
 from automation.conditions import ConditionError, check_comparison, check_promql
 from automation.engine import KEPT_CHANGES
+from automation.ladder import CYCLE, Do, Rung, rung_of, validate_ladder
 from automation.states import Mode, Phase
 from devices.models import CommandTemplate, Device, Site
 from exporters.models import Exporter
@@ -173,6 +175,10 @@ class Job(models.Model):
     )  # fmt: skip
     template_key = models.CharField(_("command"), max_length=64, default="power_cycle")
     params = models.JSONField(_("parameters"), default=dict, blank=True)
+    ladder = models.JSONField(
+        _("steps before a person"), default=list, blank=True,
+        help_text=_("Empty: the command above, as often as “attempts per case” says."),
+    )  # fmt: skip
     max_attempts = models.PositiveSmallIntegerField(
         _("attempts per case"), default=2, validators=[MinValueValidator(1), MaxValueValidator(5)]
     )
@@ -240,7 +246,22 @@ class Job(models.Model):
             raise ValidationError(
                 {"template_key": _("Choose a command that switches power off and on again by itself.")}
             )
+        self._check_ladder()
         self._check_condition()
+
+    def _check_ladder(self) -> None:
+        try:
+            validate_ladder(self.ladder)
+        except ValidationError as exc:
+            raise ValidationError({"ladder": exc.messages}) from exc
+        if self.ladder and sum(rung.do is Do.CYCLE for rung in self.rungs) > self.max_attempts:
+            raise ValidationError(
+                {"ladder": _("It switches the power more often than “attempts per case” allows.")}
+            )
+        named = {rung.webhook for rung in self.rungs if rung.do is Do.WEBHOOK}
+        own = Platform.objects.filter(pk=self.platform_id, webhooks__in=named)
+        if len(named) > own.count():
+            raise ValidationError({"ladder": _("Choose a webhook of this platform.")})
 
     def _check_condition(self) -> None:
         kind = "number" if self.source == self.Source.PROMQL else "state"
@@ -264,6 +285,13 @@ class Job(models.Model):
     def time_zone(self) -> str:
         """Whose clock its times go by."""
         return self.site.time_zone if self.site is not None else self.platform.time_zone
+
+    @property
+    def rungs(self) -> tuple[Rung, ...]:
+        """What it tries before a person is called, in order."""
+        if self.ladder:
+            return tuple(rung_of(step) for step in self.ladder)
+        return (replace(CYCLE, wait=timedelta(seconds=self.verify_s)),) * self.max_attempts
 
     @property
     def hold(self) -> timedelta:

@@ -9,10 +9,11 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F
 
+from automation.guards import case_still_wants_call
 from automation.models import ActionCall, Case
 from automation.ports import Action, Order, Outcome
-from automation.services import cases
-from automation.states import CALL, LIVE, CallState
+from automation.services.timeline import job_actor, tell
+from automation.states import CALL, CallState
 from platforms import audit
 from remosa.lib.backoff import backoff
 from remosa.lib.clock import utcnow
@@ -29,25 +30,26 @@ AT_ONCE = 50
 
 
 def request_action(
-    case: Case, *, kind: str, config: Mapping[str, Any], step: int | str, facts: Mapping[str, Any], now: datetime
+    case: Case, *, kind: str, config: Mapping[str, Any], step: int, now: datetime, by: Any = None
 ) -> ActionCall:  # fmt: skip
     """Ask for one action of ``kind`` (of AUTOMATION_ACTIONS) for the case; idempotent per case and ``step``.
 
-    Call it inside the transaction that decided it. ``facts`` are told beside what is known of the case.
+    Call it inside the transaction that decided it. ``by`` is the person who wants it; a job asks without one.
     """
-    action(kind).check(config, platform_id=case.platform_id)
+    action(kind)  # a kind that nobody can carry out is a mistake
     call, created = ActionCall.objects.get_or_create(
         key=f"case:{case.pk}:{step}",
         defaults={
             "platform_id": case.platform_id, "case": case, "kind": kind, "config": dict(config),
-            "facts": {**_facts(case), **facts}, "state_changed_at": now, "next_attempt_at": now, "created_at": now,
-            "expires_at": now + TTL,
+            "facts": _facts(case), "state_changed_at": now, "next_attempt_at": now, "created_at": now,
+            "expires_at": now + TTL, "by": str(by or "")[:100],
         },
     )  # fmt: skip
     if created:
         audit.record(
-            actor=cases.job_actor(case.job), verb="action.requested", target=call, platform=case.platform,
-            cause_id=case.cause_id, after={"kind": kind, "step": str(step), "config": dict(config)}, at=now,
+            actor=audit.person(by) if by is not None else job_actor(case.job), verb="action.requested", target=call,
+            platform=case.platform, cause_id=case.cause_id, at=now,
+            after={"kind": kind, "step": step, "config": dict(config)},
         )  # fmt: skip
         later("automation.tasks.act", call.pk)
     return call
@@ -88,11 +90,15 @@ def run_call(key: uuid.UUID, *, now: datetime | None = None) -> bool:
     call = ActionCall.objects.select_related("case").filter(pk=key, state=C.QUEUED).first()
     if call is None or call.next_attempt_at > started:
         return False
-    if why := _not_wanted(call, now=started):
-        return _end(call, C.CANCELLED, why, now=started) and False
-    # the move is committed before the first byte leaves: who finds it abandoned knows that it may have left
-    if not CALL.move(call, C.SENDING, now=started, lease_until=started + LEASE, attempts=F("attempts") + 1):
-        return False
+    with transaction.atomic():
+        if why := _not_wanted(call, now=started):
+            _end(call, C.CANCELLED, why, now=started)
+            return False
+        # the move is committed before the first byte leaves: who finds it abandoned knows that it may have left
+        if not CALL.move(
+            call, C.SENDING, now=started, lease_until=started + LEASE, attempts=F("attempts") + 1
+        ):
+            return False
     order = Order(call.key, call.platform_id, call.case_id, call.config, call.facts, call.created_at)
     try:
         outcome = action(call.kind).execute(order, deadline_s=DEADLINE_S)
@@ -105,10 +111,7 @@ def run_call(key: uuid.UUID, *, now: datetime | None = None) -> bool:
 def _not_wanted(call: ActionCall, *, now: datetime) -> str:
     if call.expires_at <= now:
         return "too_late"
-    if call.case.state not in LIVE:
-        return "case_closed"
-    switch = cases.stopping_switch(call.case, now=now)
-    return f"kill_switch_{switch.scope}" if switch is not None else ""
+    return case_still_wants_call(call, now=now) or ""
 
 
 def _settle(call: ActionCall, outcome: Outcome, *, now: datetime) -> bool:
@@ -125,6 +128,6 @@ def _end(call: ActionCall, state: CallState, reason: str, *, now: datetime) -> b
     with transaction.atomic():
         if not CALL.move(call, state, now=now, reason=reason[:200]):
             return False
-        cases.tell(call.case, f"action_{state}", now=now, action=call.kind, why=reason, call=str(call.pk))
+        tell(call.case, f"action_{state}", now=now, action=call.kind, why=reason, call=str(call.pk))
         later("automation.tasks.advance", str(call.case_id))
     return True

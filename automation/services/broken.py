@@ -11,7 +11,8 @@ from django.db import transaction
 from django.db.models import Q
 
 from automation.models import Case, Job
-from automation.services.cases import close_well, drop, escalate, live_or_new, tell
+from automation.services.cases import close_well, drop, escalate, live_or_new
+from automation.services.timeline import tell
 from automation.states import LIVE
 
 PATIENCE = timedelta(minutes=3)  # a failure that is over sooner is none that people must hear of

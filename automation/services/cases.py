@@ -3,6 +3,7 @@
 import logging
 import math
 import uuid
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,19 +13,20 @@ from django.db.models import F, QuerySet
 from automation import alert_evidence
 from automation.engine import Peers, Reading, is_over
 from automation.guards import Refusal, candidate_of, first_refusal, mass_window, mode_now
+from automation.ladder import Do, Rung
 from automation.models import ActionRun, Case, CaseEvent, GuardRefusal, Job
 from automation.peers import groups_of, mass_of
-from automation.repairs import ask, deed_of, plan_of
-from automation.signals import case_told
-from automation.states import CASE, LIVE, RUN, CaseState, Mode, RunState
-from automation.verification import CaseFacts, Decision, Step, next_step
+from automation.repairs import Deed, deed_of
+from automation.selectors import webhook_name
+from automation.services.attempts import Place, begin, next_cycle, next_place, runs_of, skip
+from automation.services.timeline import call_people, job_actor, tell, write_refusal
+from automation.states import CASE, LIVE, RUN, STILL_WANTED, CaseState, Mode, RunState
+from automation.verification import SOFT, CaseFacts, Decision, Step, next_step
 from devices.errors import CommandInvalid
-from devices.models import Command, Device
+from devices.models import Device
 from devices.services import confirm
 from devices.states import MAY_HAVE_ACTED, DeviceState
 from platforms import audit
-from platforms.models import KillSwitch
-from platforms.switches import stopping
 
 logger = logging.getLogger(__name__)
 C = CaseState
@@ -33,29 +35,8 @@ SUGGESTION = timedelta(
 )  # how long a proposal waits for an answer before the duty desk has the case
 CALM = timedelta(minutes=5)  # most of a group must be back this long before the rest count as single failures
 NOTE_LENGTH = 2000  # characters
+WITH_CASE = ("job__platform", "device__site", "device__platform", "platform", "parent")
 STILL = timedelta(minutes=5)  # a refusal repeated within this time still stands
-
-
-def job_actor(job: Job | None) -> audit.Actor:
-    """Who acts when a job acts."""
-    return audit.Actor(audit.Kind.JOB, str(job.pk if job else ""), job.name if job else "REMOSA")
-
-
-def stopping_switch(case: Case, *, now: datetime) -> KillSwitch | None:
-    """The switch that stops automation for this case now."""
-    devices = (case.device_id,) if case.device_id else ()
-    return stopping(platform_id=case.platform_id, job_id=case.job_id, device_ids=devices, now=now)
-
-
-def tell(case: Case, kind: str, *, now: datetime, by: str = "", **data: Any) -> None:
-    """Write a line of the case's timeline."""
-    CaseEvent.objects.create(case=case, at=now, kind=kind, data=data, by=by[:100])
-
-
-def call_people(case: Case, kind: str) -> None:
-    """Ring: people should hear of this case. Whoever listens cannot stop the work that rang."""
-    key = case.pk
-    transaction.on_commit(lambda: case_told.send_robust(Case, case_id=key, kind=kind))
 
 
 # --- opening -------------------------------------------------------------------------------------
@@ -176,8 +157,7 @@ def advance_platform(platform_id: int, *, now: datetime) -> int:
     """Take the next step of each live device case of a platform, then of the mass cases; how many moved."""
     live = Case.objects.filter(platform=platform_id, platform__is_active=True, state__in=LIVE)
     moved = 0
-    device_cases = live.filter(kind=Case.Kind.DEVICE).order_by("opened_at")
-    for case_id in list(device_cases.values_list("pk", flat=True)):
+    for case_id in _with_a_step(live.filter(kind=Case.Kind.DEVICE), now=now):
         try:
             moved += advance_case(case_id, now=now)
         except Exception:  # one poisonous case must not stop the others
@@ -186,6 +166,34 @@ def advance_platform(platform_id: int, *, now: datetime) -> int:
         with transaction.atomic():
             moved += _see_to_mass(parent, now=now)
     return moved
+
+
+def _with_a_step(live: QuerySet[Case], *, now: datetime) -> list[uuid.UUID]:
+    """Those that have a step to take, the oldest first. They are read together and without a lock: whoever
+    takes the step reads the case again, and a case that only waits on costs no statement of its own.
+    """
+    runs: dict[uuid.UUID, list[ActionRun]] = {}
+    taken = ActionRun.objects.filter(case__in=live).select_related("command__restoration", "call")
+    for run in taken.prefetch_related("command__restoration__commands").order_by("-attempt"):
+        runs.setdefault(run.case_id, []).append(run)
+    refused: dict[uuid.UUID | None, list[GuardRefusal]] = {}
+    for refusal in GuardRefusal.objects.filter(case__in=live, lifts_at=None, last_at__gte=now - STILL):
+        refused.setdefault(refusal.case_id, []).append(refusal)
+    rows = Device.objects.with_observed_at().filter(pk__in=live.values("device"))
+    devices = {device.pk: device for device in rows.select_related("site", "platform")}
+    found = []
+    for case in live.select_related("job__platform", "platform", "parent").order_by("opened_at"):
+        case.device = devices.get(case.device_id or 0)
+        try:
+            facts = _facts(case, runs.get(case.pk, []), refused.get(case.pk, []), now=now)
+            decision = next_step(facts, now=now)
+        except Exception:  # whoever takes its step says what is wrong with it
+            found.append(case.pk)
+            continue
+        waits_on = decision.step is Step.WAIT and decision.deadline_at == case.deadline_at
+        if not waits_on or case.device is None or not case.device.is_active:
+            found.append(case.pk)
+    return found
 
 
 def _see_to_mass(parent: Case, *, now: datetime) -> bool:
@@ -216,7 +224,7 @@ def advance_case(case_id: uuid.UUID, *, now: datetime) -> bool:
         with transaction.atomic():
             case = (
                 Case.objects.select_for_update(of=("self",))
-                .select_related("job__platform", "device__site", "device__platform", "platform", "parent")
+                .select_related(*WITH_CASE)
                 .filter(pk=case_id, kind=Case.Kind.DEVICE, state__in=LIVE)
                 .first()
             )
@@ -224,45 +232,52 @@ def advance_case(case_id: uuid.UUID, *, now: datetime) -> bool:
                 return moved
             if not case.device.is_active:
                 return drop(case, why="device_removed", now=now)
-            if not _take(case, next_step(_facts(case, now=now), now=now), now=now):
+            refused = case.refusals.filter(lifts_at=None, last_at__gte=now - STILL)
+            facts = _facts(case, runs_of(case), refused, now=now)
+            if not _take(case, next_step(facts, now=now), now=now):
                 return moved
             moved = True
     return moved
 
 
-def _last_run(case: Case) -> ActionRun | None:
-    return case.runs.select_related("command__restoration").order_by("-attempt").first()
-
-
-def _facts(case: Case, *, now: datetime) -> CaseFacts:
-    run, job = _last_run(case), case.job
+def _facts(case: Case, runs: list[ActionRun], refused: Iterable[GuardRefusal], *, now: datetime) -> CaseFacts:
+    """``runs`` are its steps, the newest first, ``refused`` the objections of late that do not lift by themselves."""
+    job = case.job
+    run, rungs = (runs[0] if runs else None), (job.rungs if job else ())
+    behind = run.rung if run is not None else 0
     seen = alert_evidence.seen(job, case.device, now=now)
-    deed = deed_of(run)
+    deed = _deed(runs)
     patience = timedelta(seconds=job.patience_s if job else 1800)
-    refused = (
-        GuardRefusal.objects.filter(
-            case=case, attempt=case.attempts + 1, lifts_at=None, last_at__gte=now - min(patience, STILL)
-        )
-        .order_by("first_at")
-        .values_list("first_at", flat=True)
-        .first()
-    )
+    standing = [
+        row.first_at for row in refused if row.attempt == case.attempts + 1 and row.last_at >= now - patience
+    ]
+    verify_s = job.verify_s if job else 900
     return CaseFacts(
         state=case.state,
         mode=_mode(case, now=now),
-        attempts=case.attempts,
-        max_attempts=job.max_attempts if job else 0,
+        attempts=behind,
+        max_attempts=len(rungs),
         device_state=seen.state,
         device_since=seen.since,
         observed_at=seen.observed_at,
         back_since=case.back_since,
         command_state=deed.state if deed else None,
         command_sent_at=deed.sent_at if deed else None,
-        refused_since=refused,
+        refused_since=min(standing, default=None),
         stable=timedelta(seconds=max(job.stable_s, job.keep_firing_s) if job else 300),
-        verify=timedelta(seconds=job.verify_s if job else 900),
+        verify=timedelta(seconds=run.step.get("wait_s", verify_s) if run else verify_s),
         patience=patience,
+        next_is_quiet=behind < len(rungs) and rungs[behind].is_quiet,
     )
+
+
+def _deed(runs: list[ActionRun]) -> Deed | None:
+    """What the last step came to; an output that stayed dark outweighs a soft step after it."""
+    last = deed_of(runs[0]) if runs else None
+    if last is not None and last.state in SOFT:
+        power = deed_of(next((run for run in runs if run.command_id), None))
+        return power if power is not None and power.state == "left_dark" else last
+    return last
 
 
 def _mode(case: Case, *, now: datetime) -> str:
@@ -311,19 +326,26 @@ def _watch(case: Case, decision: Decision, *, now: datetime) -> bool:
 
 def _verify(case: Case, *, now: datetime) -> bool:
     """The device is back and stayed: close with proof, and let the command know that it worked."""
-    run = _last_run(case)
-    deed = deed_of(run)
-    command = deed.command if deed else None
-    sent = command.sent_at if command is not None and command.state in MAY_HAVE_ACTED else None
-    repaired = sent is not None and case.back_since is not None and case.back_since > sent
-    outcome = "repaired" if repaired else "recovered_alone"
+    runs = runs_of(case)
+    acted = next((run for run in runs if run.command_id or run.step.get("do") == Do.WEBHOOK), None)
+    deed = deed_of(acted)
+    outcome = _outcome(case, deed)
     if not close_well(case, now=now, outcome=outcome):
         return False
-    if repaired and command is not None:
-        confirm(command.pk, at=now, why="back and stable")
-    if run is not None:
-        RUN.move(run, RunState.DONE, now=now, reason=outcome)
+    if outcome == "repaired" and deed is not None and deed.command is not None:
+        confirm(deed.command.pk, at=now, why="back and stable")
+    if runs:
+        RUN.move(runs[0], RunState.DONE, now=now, reason=outcome)
     return True
+
+
+def _outcome(case: Case, deed: Deed | None) -> str:
+    """What may be said to have helped: the last thing that acted, if the device came back after it."""
+    if deed is None or deed.sent_at is None or case.back_since is None or case.back_since <= deed.sent_at:
+        return "recovered_alone"
+    if deed.command is not None:
+        return "repaired" if deed.command.state in MAY_HAVE_ACTED else "recovered_alone"
+    return {"told": "repaired_softly", "maybe": "recovered"}.get(deed.state, "recovered_alone")
 
 
 def close_well(case: Case, *, now: datetime, outcome: str) -> bool:
@@ -349,9 +371,7 @@ def escalate(case: Case, *, why: str, now: datetime) -> bool:
         case, C.ESCALATED, now=now, why=why, outcome=why, deadline_at=None, notices_sent=F("notices_sent") + 1
     ):
         return False
-    run = _last_run(case)
-    if run is not None:
-        RUN.move(run, RunState.FAILED, now=now, reason=why)
+    _end_run(case, why=why, now=now)
     tell(case, "escalated", now=now, why=why)
     audit.record(
         actor=job_actor(case.job), verb="case.escalated", target=case, platform=case.platform, cause_id=case.cause_id,
@@ -361,15 +381,27 @@ def escalate(case: Case, *, why: str, now: datetime) -> bool:
     return True
 
 
+def _end_run(case: Case, *, why: str, now: datetime) -> None:
+    """The step that was under way led to nothing."""
+    run = case.runs.order_by("-attempt").first()
+    if run is not None:
+        RUN.move(run, RunState.FAILED, now=now, reason=why)
+
+
 def _suggest(case: Case, *, why: str, now: datetime) -> bool:
-    """Say once per attempt what would help; a person decides."""
-    refusal = first_refusal(candidate_of(case), now=now)
+    """Say once per step what would help; a person decides."""
+    place = _next_place(case)
+    if place is None:
+        return escalate(case, why=why, now=now)
+    rung = place[1]
+    refusal = first_refusal(candidate_of(case, rung=rung), now=now)
     if refusal is not None:
         _refuse(case, refusal, now=now)
         return False
     proposal = _proposals(case).first()
     if proposal is None:
-        tell(case, "suggested", now=now, attempt=case.attempts + 1, why=why)
+        what = {"do": str(rung.do), **({"webhook": webhook_name(rung)} if rung.do is Do.WEBHOOK else {})}
+        tell(case, "suggested", now=now, attempt=case.attempts + 1, why=why, **what)
         Case.objects.filter(pk=case.pk).update(
             notices_sent=F("notices_sent") + 1, deadline_at=now + SUGGESTION
         )
@@ -392,57 +424,43 @@ def is_suggested(case: Case) -> bool:
 # --- acting --------------------------------------------------------------------------------------
 
 
-def start_attempt(case: Case, *, why: str, now: datetime, by: Any = None) -> bool:
-    """Plan the next attempt and ask for its command, unless a guard objects; True when the case moved.
+def _next_place(case: Case) -> Place | None:
+    last = case.runs.order_by("-attempt").first()
+    return next_place(case.job, last) if case.job is not None else None
+
+
+def start_attempt(case: Case, *, why: str, now: datetime, by: Any = None, place: Place | None = None) -> bool:
+    """Take the next step of the ladder, or ``place``, unless a guard objects; True when the case moved.
 
     ``by`` is the person who approved or asked; the job itself acts without one.
     """
-    candidate = candidate_of(case, by_person=by is not None)
-    if by is None and not (_mode(case, now=now) == Mode.AUTO and _job_may_act(candidate.job)):
+    place = place or _next_place(case)
+    if place is None:
+        return escalate(case, why=why, now=now)
+    number, rung = place
+    candidate = candidate_of(case, by_person=by is not None, rung=rung)
+    if by is None and not _may_take(case, rung, candidate.job, now=now):
         return False
     refusal = first_refusal(candidate, now=now)
     if refusal is not None:
         _refuse(case, refusal, now=now)
         return False
-    job, socket, attempt = candidate.job, candidate.socket, case.attempts + 1
-    assert candidate.link is not None  # noqa: S101  the guard `power` has seen to it
-    assert socket is not None  # noqa: S101
-    line = candidate.link.line
-    plan = plan_of(job, socket, line)
-    assert plan is not None  # noqa: S101
-    run, _created = ActionRun.objects.get_or_create(
-        case=case, attempt=attempt, defaults={"planned_at": now, "state_changed_at": now}
-    )
     try:
-        with transaction.atomic():
-            if (
-                not CASE.move(case, C.ACTING, now=now, why=why, attempts=attempt, back_since=None)
-                and case.state != C.ACTING
-            ):
-                return False
-            Case.objects.filter(pk=case.pk).update(attempts=attempt, job_version=job.version)
-            command = ask(
-                plan, job=job, socket=socket, line=line, target=candidate.device,
-                source=Command.Source.JOB if by is None else Command.Source.PERSON, actor=by,
-                idem_key=f"case:{case.pk}:a{attempt}", cause_id=case.cause_id, case_id=case.pk,
-                job_id=job.pk, source_ref=f"job:{job.pk}", reason=job.name, now=now,
-            )  # fmt: skip
-    except CommandInvalid as exc:
-        case.refresh_from_db(fields=["state", "state_changed_at", "attempts", "back_since"])  # rolled back
+        return begin(candidate, number=number, why=why, now=now, by=by)
+    except CommandInvalid as exc:  # rolled back
+        case.refresh_from_db(fields=["state", "state_changed_at", "attempts", "back_since", "deadline_at"])
+        if by is None and rung.minutes is not None and "minutes" in exc.fields:
+            return skip(candidate, number=number, why="minutes", now=now)
         write_refusal(case, Refusal("power", "invalid", {"why": str(exc), **exc.fields}), now=now)
         return False
-    RUN.move(run, RunState.RUNNING, now=now, command=command)
-    tell(
-        case,
-        "acted",
-        now=now,
-        by=str(by or ""),
-        attempt=attempt,
-        command=str(command.pk),
-        socket=socket.name,
-        text=command.body,
-    )
-    return True
+
+
+def _may_take(case: Case, rung: Rung, job: Job, *, now: datetime) -> bool:
+    """Whether the job takes this step by itself: what switches nothing it takes while it suggests, too."""
+    mode = _mode(case, now=now)
+    if rung.is_quiet:
+        return mode in (Mode.SUGGEST, Mode.AUTO)
+    return mode == Mode.AUTO and _job_may_act(job)
 
 
 def _job_may_act(job: Job) -> bool:
@@ -460,25 +478,6 @@ def _refuse(case: Case, refusal: Refusal, *, now: datetime) -> None:
     waits = case.parent is not None and case.parent.state in LIVE
     if refusal.guard == "mass_change" and not waits and case.device is not None and case.job is not None:
         _join_mass(case, case.device, case.job, now=now)
-
-
-def write_refusal(case: Case, refusal: Refusal, *, now: datetime) -> None:
-    """One line of the why-not journal; the same objection to the same attempt is counted, not repeated."""
-    assert case.device is not None  # noqa: S101  only device cases act
-    row, created = GuardRefusal.objects.get_or_create(
-        case=case, attempt=case.attempts + 1, guard=refusal.guard, reason=refusal.reason,
-        defaults={
-            "platform": case.platform, "job": case.job, "device": case.device, "data": refusal.data,
-            "lifts_at": refusal.lifts_at, "first_at": now, "last_at": now,
-        },
-    )  # fmt: skip
-    if created:
-        told = {"guard": refusal.guard, "reason": refusal.reason, **refusal.data}
-        CaseEvent.objects.create(case=case, at=now, kind="refused", data=told)
-    else:
-        GuardRefusal.objects.filter(pk=row.pk).update(
-            last_at=now, times=F("times") + 1, data=refusal.data, lifts_at=refusal.lifts_at
-        )
 
 
 # --- people --------------------------------------------------------------------------------------
@@ -513,21 +512,45 @@ def add_note(case: Case, *, text: str, by: Any, now: datetime) -> None:
 
 
 def repair_now(case: Case, *, by: Any, now: datetime) -> bool:
-    """A person asks for the next attempt now; the guards that protect devices still object, with a row."""
+    """A person asks for a power cycle now; the guards that protect devices still object, with a row."""
     with transaction.atomic():
-        locked = (
-            Case.objects.select_for_update(of=("self",))
-            .select_related("job__platform", "device__site", "device__platform", "platform", "parent")
-            .get(pk=case.pk)
-        )
-        if locked.state not in (C.OPEN, C.VERIFYING, C.ACTING, C.ESCALATED) or locked.job is None:
+        locked = _locked(case)
+        if locked.state not in LIVE or locked.job is None:
             return False
-        if refusal := first_refusal(candidate_of(locked, by_person=True), now=now):
-            write_refusal(locked, refusal, now=now)  # and the case stays where it is
+        last = locked.runs.order_by("-attempt").first()
+        return _act_for_person(locked, next_cycle(locked.job, last), by=by, now=now)
+
+
+def approve(case: Case, *, by: Any, now: datetime) -> bool:
+    """A person says yes to the step that is proposed; False when it is no longer, or a guard objects, with a row."""
+    with transaction.atomic():
+        locked = _locked(case)
+        place = _next_place(locked)
+        if proposal_until(locked, now=now) is None or place is None:
             return False
-        if locked.state == C.ESCALATED:
-            CASE.move(locked, C.VERIFYING, now=now, why="asked by a person", by=str(by)[:100])
-        return start_attempt(locked, why="asked by a person", now=now, by=by)
+        return _act_for_person(locked, place, by=by, now=now)
+
+
+def proposal_until(case: Case, *, now: datetime) -> datetime | None:
+    """Until when the next step may be approved; None when nobody is asked, or nobody has answered in time."""
+    if case.state not in STILL_WANTED or case.kind != Case.Kind.DEVICE:
+        return None
+    proposal = _proposals(case).first()
+    until = proposal.at + SUGGESTION if proposal is not None else None
+    return until if until is not None and now < until else None
+
+
+def _locked(case: Case) -> Case:
+    return Case.objects.select_for_update(of=("self",)).select_related(*WITH_CASE).get(pk=case.pk)
+
+
+def _act_for_person(case: Case, place: Place, *, by: Any, now: datetime) -> bool:
+    if refusal := first_refusal(candidate_of(case, by_person=True, rung=place[1]), now=now):
+        write_refusal(case, refusal, now=now)  # and the case stays where it is
+        return False
+    if case.state == C.ESCALATED:
+        CASE.move(case, C.VERIFYING, now=now, why="asked by a person", by=str(by)[:100])
+    return start_attempt(case, why="asked by a person", now=now, by=by, place=place)
 
 
 def cancel_case(case: Case, *, by: Any, reason: str, now: datetime) -> bool:
@@ -538,9 +561,7 @@ def cancel_case(case: Case, *, by: Any, reason: str, now: datetime) -> bool:
             deadline_at=None,
         ):  # fmt: skip
             return False
-        run = _last_run(case)
-        if run is not None:
-            RUN.move(run, RunState.FAILED, now=now, reason="cancelled")
+        _end_run(case, why="cancelled", now=now)
         tell(case, "cancelled", now=now, by=str(by), reason=reason)
         audit.record(
             actor=audit.person(by), verb="case.cancelled", target=case, platform=case.platform, reason=reason,

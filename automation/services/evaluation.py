@@ -21,6 +21,7 @@ from automation.sources import (
     read_snapshot,
 )
 from automation.states import Phase
+from devices.models import observed_at
 from devices.states import DeviceState
 from exporters.models import Exporter
 from remosa.lib.cron import next_time
@@ -225,10 +226,14 @@ def _calm_the_absent(job: Job, readings: Readings, *, now: datetime) -> None:
     since after the last sample that was wrong.
     """
     views = JobState.objects.filter(job=job).exclude(phase=Phase.OK)
-    absent = views.exclude(device__in=list(readings)).filter(
-        device__state=DeviceState.ONLINE,
-        device__state_since__gt=F("last_sample_at"),
-        device__observed_at__gte=now - max(GAP, _interval(readings)),
+    absent = (
+        views.exclude(device__in=list(readings))
+        .alias(seen_at=observed_at("device__"))
+        .filter(
+            device__state=DeviceState.ONLINE,
+            device__state_since__gt=F("last_sample_at"),
+            seen_at__gte=now - max(GAP, _interval(readings)),
+        )
     )
     ids = list(absent.values_list("pk", flat=True))
     JobState.objects.filter(pk__in=ids).update(phase=Phase.OK, since=None, samples=0)

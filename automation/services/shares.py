@@ -14,8 +14,9 @@ from django.urls import reverse
 from django.utils.dateparse import parse_datetime
 
 from automation.answers import Deed, Told
+from automation.ladder import Do
 from automation.models import Case, CaseEvent
-from automation.services.cases import tell
+from automation.services.timeline import tell
 from platforms import audit
 
 LIFE = timedelta(days=7)
@@ -83,7 +84,11 @@ def told_of(case: Case) -> Told:
         state=case.state, mode=case.mode, outcome=case.outcome, source=str(case.evidence.get("source", "")),
         hold_s=float(case.evidence.get("hold_s") or 0), samples=int(case.evidence.get("samples") or 0),
         down_since=case.down_since, back_since=case.back_since,
-        deeds=[Deed(act.at, bool(act.by)) for act in acts],
+        deeds=[
+            Deed(act.at, bool(act.by), soft=act.data.get("do") == Do.WEBHOOK)
+            for act in acts
+            if act.data.get("do") not in (Do.NOTICE, Do.WAIT)
+        ],
         objection=(refusal.guard, refusal.reason, refusal.data) if refusal else None,
     )  # fmt: skip
 

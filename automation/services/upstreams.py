@@ -5,7 +5,8 @@ from datetime import datetime
 from django.db import transaction
 
 from automation.models import Case
-from automation.services.cases import close_well, drop, escalate, live_or_new, tell
+from automation.services.cases import close_well, drop, escalate, live_or_new
+from automation.services.timeline import tell
 from automation.states import LIVE
 from exporters.models import Exporter
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from rest_framework import serializers
 
@@ -86,6 +87,9 @@ class DevicesView(Moves, Photos, InBulk, Reads, Creates, Changes, Deletes, Platf
     search_fields = ("name", "mac", "external_id")
     ordering_fields = ("name", "state", "state_since", "observed_at", "created_at")
     ordering = ("name", "pk")
+
+    def visible(self) -> QuerySet[Device]:
+        return super().visible().with_observed_at()
 
     def create_row(self, values: dict[str, Any]) -> Device:
         platform = values.pop("platform")

@@ -3,7 +3,7 @@
 from devices.models.catalogue import BenchCheck, CatalogueVersion, CommandTemplate, DeviceModel
 from devices.models.commands import Command, CommandEvent
 from devices.models.events import DeviceEvent
-from devices.models.inventory import Device, DeviceShare, PowerLink, Site
+from devices.models.inventory import Device, DeviceShare, Observer, PowerLink, Site, observed_at
 from devices.models.onboarding import Onboarding
 from devices.models.photos import DevicePhoto, SitePhoto
 from devices.models.restorations import Restoration
@@ -23,6 +23,7 @@ __all__ = [
     "DeviceModel",
     "DevicePhoto",
     "DeviceShare",
+    "Observer",
     "Onboarding",
     "OwnReplyRule",
     "PowerLink",
@@ -30,4 +31,5 @@ __all__ = [
     "SavedFilter",
     "Site",
     "SitePhoto",
+    "observed_at",
 ]

@@ -7,9 +7,12 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
+from django.db.models import F
+from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
 from devices.models.catalogue import DeviceModel
+from devices.observed import HasObservedAt
 from devices.states import DeviceState
 from platforms.models import Membership, Platform
 from platforms.models.platform import default_time_zone, validate_time_zone
@@ -51,10 +54,42 @@ class Site(models.Model):
         return self.name
 
 
-class Device(models.Model):
+class Observer(models.Model):
+    """One that looks at many devices at once, again and again: the account at a CMS that is polled.
+
+    The devices that point to it are as they were when it looked last, at ``observed_at``.
+    """
+
+    PLATFORM_PATH = "platform"
+    OWNER_PATHS = ()
+
+    platform = models.ForeignKey(Platform, models.CASCADE, related_name="observers")
+    name = models.CharField(max_length=64)  # as in Device.state_source
+    observed_at = models.DateTimeField()
+
+    objects = PlatformQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("observer")
+        verbose_name_plural = _("observers")
+        constraints = [
+            models.UniqueConstraint(fields=["platform", "name"], name="observer_name_per_platform")
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def observed_at(device: str = "") -> Coalesce:
+    """As of when the state of a device is known, for queries; ``device`` is the path to it, with ``__``."""
+    return Coalesce(F(f"{device}observer__observed_at"), F(f"{device}noted_at"))
+
+
+class Device(HasObservedAt):
     """Anything out there: a player, a socket, a sensor, an agent.
 
-    ``state`` is what the last observation said, at ``observed_at`` (UTC), from ``state_source``.
+    ``state`` is what the last observation said, at ``observed_at`` (UTC), from ``state_source``. While
+    ``observer`` is set, each of its rounds confirms the state without writing the row.
     """
 
     class Kind(models.TextChoices):
@@ -65,6 +100,8 @@ class Device(models.Model):
 
     PLATFORM_PATH = "platform"
     OWNER_PATHS = ("owner", "shares__user")
+    STATE = ("state", "state_since")
+    OBSERVED_AT = observed_at()
 
     uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     platform = models.ForeignKey(Platform, models.CASCADE, related_name="devices", verbose_name=_("platform"))
@@ -92,7 +129,7 @@ class Device(models.Model):
         _("state"), max_length=16, choices=DeviceState.choices, default=DeviceState.UNKNOWN, editable=False
     )
     state_since = models.DateTimeField(_("since"), null=True, editable=False)
-    observed_at = models.DateTimeField(_("observed"), null=True, editable=False)
+    observer = models.ForeignKey(Observer, models.SET_NULL, null=True, editable=False, related_name="devices")
     state_source = models.CharField(_("said by"), max_length=64, blank=True, editable=False)
     facts = models.JSONField(_("facts"), default=dict, blank=True, editable=False)
     recheck_since = models.DateTimeField(
@@ -125,8 +162,6 @@ class Device(models.Model):
     notes = models.TextField(_("notes"), blank=True)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
-    objects = PlatformQuerySet.as_manager()
-
     class Meta:
         verbose_name = _("device")
         verbose_name_plural = _("devices")
@@ -141,6 +176,10 @@ class Device(models.Model):
             ),
         ]
         constraints = [
+            models.CheckConstraint(
+                condition=models.Q(observer=None) | ~models.Q(state=DeviceState.UNKNOWN),
+                name="device_unknown_is_confirmed_by_nobody",
+            ),
             models.UniqueConstraint(
                 fields=["platform", "mac"], name="device_mac_is_bound_once",
                 condition=models.Q(is_active=True) & ~models.Q(mac=""),

@@ -25,7 +25,10 @@ from devices.services.observations import (
     Observed,
     adopt_names,
     clamp_future,
+    confirm_unchanged,
+    dismiss_observer,
     mark_unknown,
+    observer_of,
     record_observations,
 )
 from devices.services.onboarding import (
@@ -61,7 +64,9 @@ __all__ = [
     "clamp_future",
     "close_unknown",
     "confirm",
+    "confirm_unchanged",
     "create_device",
+    "dismiss_observer",
     "dispatch_waiting",
     "end_share",
     "find_device",
@@ -71,6 +76,7 @@ __all__ = [
     "may_send",
     "may_share",
     "move_device",
+    "observer_of",
     "plan_for",
     "power_cycle",
     "preview",

@@ -7,12 +7,17 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Case, F, Value, When
+from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models.functions import Coalesce
 
-from devices.models import Device
+from devices.models import Device, Observer
 from devices.states import DeviceState
 
 BATCH = 500  # rows per statement: SQLite's limit of variables is not far
+_TIME = Coalesce(  # Device.OBSERVED_AT for an UPDATE, which knows no joins
+    Subquery(Observer.objects.filter(pk=OuterRef("observer")).values("observed_at")), F("noted_at")
+)
+_NOBODY = {"noted_at": _TIME, "observer": None}  # confirms it any more: it keeps the time that it has
 
 
 @dataclass(frozen=True)
@@ -25,11 +30,37 @@ class Observed:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
-def record_observations(seen: Iterable[Observed], *, source: str) -> int:
+def observer_of(platform_id: int, name: str, *, at: datetime) -> Observer:
+    """The observer of this name; one that is new begins with a round ``at``."""
+    row, _created = Observer.objects.get_or_create(
+        platform_id=platform_id, name=name, defaults={"observed_at": at}
+    )
+    return row
+
+
+def dismiss_observer(platform_id: int, name: str) -> None:
+    """It looks no more: devices that it confirmed bear their time themselves."""
+    Device.objects.filter(observer__platform=platform_id, observer__name=name).update(**_NOBODY)
+    Observer.objects.filter(platform=platform_id, name=name).delete()
+
+
+def confirm_unchanged(observer: Observer, *, answered: QuerySet, at: datetime) -> None:
+    """The observer looked again ``at``: every device that points to it is still as it was.
+
+    Who is not among ``answered`` (rows with a ``device``), for whatever reason, is let go first, with the
+    time that it has: this is the one place that confirms anything in bulk, so it relies on nobody.
+    """
+    mine = Device.objects.filter(observer=observer)
+    mine.filter(~Exists(answered.filter(device=OuterRef("pk")))).update(**_NOBODY)
+    Observer.objects.filter(pk=observer.pk, observed_at__lt=at).update(observed_at=at)
+
+
+def record_observations(seen: Iterable[Observed], *, source: str, observer: Observer | None = None) -> int:
     """Bring devices up to date; the number of devices whose state changed.
 
     An observation older than what is known changes nothing. UNKNOWN keeps the time of the last real
-    observation: "nobody could ask" is not an observation.
+    observation: "nobody could ask" is not an observation. With an ``observer`` the devices point to it
+    from now on: those that its next round finds unchanged need not be named here, only in ``confirm_unchanged``.
     """
     items: dict[int, Observed] = {}
     for item in seen:
@@ -39,12 +70,14 @@ def record_observations(seen: Iterable[Observed], *, source: str) -> int:
     changed = 0
     with transaction.atomic():
         for ids in _batches(sorted(items)):
-            rows = Device.objects.filter(pk__in=ids).only("pk", "state", "observed_at", "facts")
-            changed += _write([(row, items[row.pk]) for row in rows], source=source)
+            rows = (
+                Device.objects.filter(pk__in=ids).with_observed_at().only("pk", "state", "observer", "facts")
+            )
+            changed += _write([(row, items[row.pk]) for row in rows], source=source, observer=observer)
     return changed
 
 
-def _write(pairs: list[tuple[Device, Observed]], *, source: str) -> int:
+def _write(pairs: list[tuple[Device, Observed]], *, source: str, observer: Observer | None) -> int:
     current = [
         (row, item) for row, item in pairs if row.observed_at is None or item.observed_at >= row.observed_at
     ]
@@ -52,22 +85,29 @@ def _write(pairs: list[tuple[Device, Observed]], *, source: str) -> int:
     same: dict[datetime, list[int]] = defaultdict(list)
     facts_changed = []
     for row, item in current:
-        if row.state == item.state and item.state != DeviceState.UNKNOWN:
+        is_confirmed = observer is not None and row.observer_id == observer.pk
+        if row.state == item.state and item.state != DeviceState.UNKNOWN and not is_confirmed:
             same[item.observed_at].append(row.pk)
         merged = {**row.facts, **item.facts}
         if merged != row.facts:
             row.facts = merged
             facts_changed.append(row)
     for observed_at, ids in same.items():
-        Device.objects.filter(pk__in=ids).update(observed_at=observed_at)
+        Device.objects.filter(pk__in=ids).update(**_as_of(observed_at, observer))
     flipped: dict[tuple[str, datetime], list[int]] = defaultdict(list)
     for row, item in flips:
         flipped[item.state, item.observed_at].append(row.pk)
     for (state, at), ids in flipped.items():
-        seen = {} if state == DeviceState.UNKNOWN else {"observed_at": at}
+        seen = _NOBODY if state == DeviceState.UNKNOWN else _as_of(at, observer)
         Device.objects.filter(pk__in=ids).update(state=state, state_since=at, state_source=source, **seen)
     Device.objects.bulk_update(facts_changed, ["facts"], batch_size=BATCH)
     return len(flips)
+
+
+def _as_of(at: datetime, observer: Observer | None) -> dict[str, Any]:
+    """The columns of a device that was seen ``at``. An observer that is ahead of it, because the clock went
+    back, would make it look fresher than it is."""
+    return {"noted_at": at, "observer": observer if observer and observer.observed_at <= at else None}
 
 
 def mark_unknown(device_ids: Iterable[int], *, at: datetime, source: str) -> int:
@@ -77,7 +117,7 @@ def mark_unknown(device_ids: Iterable[int], *, at: datetime, source: str) -> int
         changed += (
             Device.objects.filter(pk__in=ids)
             .exclude(state=DeviceState.UNKNOWN)
-            .update(state=DeviceState.UNKNOWN, state_since=at, state_source=source)
+            .update(state=DeviceState.UNKNOWN, state_since=at, state_source=source, **_NOBODY)
         )
     return changed
 
@@ -87,9 +127,13 @@ def clamp_future(now: datetime) -> int:
 
     Else a device would stay as it was until the true time has caught up.
     """
-    ahead = Device.objects.filter(observed_at__gt=now)
-    since = Case(When(state_since__gt=now, then=Value(now)), default=F("state_since"))
-    return ahead.update(observed_at=now, state_since=since)
+    Observer.objects.filter(observed_at__gt=now).update(observed_at=now)
+    noted, since = (
+        Case(When(**{f"{name}__gt": now}, then=Value(now)), default=F(name))
+        for name in ("noted_at", "state_since")
+    )
+    ahead = Device.objects.filter(Q(noted_at__gt=now) | Q(state_since__gt=now))
+    return ahead.update(noted_at=noted, state_since=since)
 
 
 def adopt_names(names: Mapping[int, tuple[str, str]]) -> int:

@@ -14,7 +14,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from devices.errors import CommandInvalid, DevicesError, IdempotencyConflict
-from devices.models import Command, CommandTemplate, Device, PowerLink, Restoration
+from devices.models import Command, CommandTemplate, Device, PowerLink, Restoration, observed_at
 from devices.restoring import ARM_RESERVE_MINUTES, Act, Asked, Pace, Situation, Step, Way, next_step
 from devices.services.commands import LIVE, cancel_command, move_on, refuse_if_restoring, request_command
 from devices.services.events import record_event
@@ -227,7 +227,7 @@ def _seen_on_at(row: Restoration, off: Asked | None) -> datetime | None:
     )  # fmt: skip
     if row.line:
         links = links.filter(line=row.line)
-    times = [at for at in links.values_list("device__observed_at", flat=True) if at is not None]
+    times = [at for at in links.values_list(observed_at("device__"), flat=True) if at is not None]
     ons = Command.objects.filter(
         device=row.device_id, power="on", reply_verdict="confirmed", sent_at__gt=off.left_at,
         template__line__in=(0, row.line),

@@ -7,7 +7,7 @@ from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Prefetch, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.csrf import csrf_protect
 from unfold.decorators import display
 
+from devices.models import Device
 from devices.states import DeviceState
 from exporters.admin.forms import DevicesForm, form_of, sections_of
 from exporters.errors import ExportersError
@@ -267,7 +268,9 @@ class ExporterAdmin(PlatformAdmin):
         return {
             "state_pill": exporter_pill(row), "rounds": rounds[:5], "found": row.found.count(),
             "targets_total": row.targets.count(), "charts": charts_of(rounds[::-1]),
-            "troubled": troubled.select_related("device").order_by("status", "external_id")[:20],
+            "troubled": troubled.with_observed_at()
+            .prefetch_related(Prefetch("device", queryset=Device.objects.with_observed_at()))
+            .order_by("status", "external_id")[:20],
             "progress": bar(row.round_done, row.round_total) if row.round_total else None,
             "may_adopt": self.has_change_permission(request, row),
         }  # fmt: skip

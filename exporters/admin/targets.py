@@ -49,6 +49,9 @@ class ExporterTargetAdmin(PlatformAdmin):
         ),
     )  # fmt: skip
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ExporterTarget]:
+        return super().get_queryset(request).with_observed_at()
+
     def has_manage_permission(self, request: HttpRequest) -> bool:
         """Whether the list offers its action."""
         return grants_of(request).anywhere(Perm.MANAGE_DEVICES)
@@ -84,7 +87,7 @@ class ExporterTargetAdmin(PlatformAdmin):
     def state_now(self, row: ExporterTarget) -> SafeString:
         return pill(row.get_status_display(), TONES[DeviceState(row.status)])
 
-    @display(description=_("observed"), ordering="observed_at")
+    @display(description=_("observed"), ordering=ExporterTarget.OBSERVED_AT)
     def seen(self, row: ExporterTarget) -> SafeString | str:
         return ago(row.observed_at, utcnow())
 

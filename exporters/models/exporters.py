@@ -7,16 +7,18 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.db.models import Case, F, When
+from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
 from devices.models import Device
+from devices.observed import HasObservedAt
 from devices.states import DeviceState
 from exporters.errors import BadSettings
 from exporters.pollers.answers import check_settings
 from exporters.ports import PollSettings
 from exporters.querysets import ExporterQuerySet
 from platforms.models import Platform
-from platforms.querysets import PlatformQuerySet
 from remosa.lib.fields import EncryptedTextField
 from remosa.lib.registry import backend
 
@@ -76,6 +78,7 @@ class Exporter(models.Model):
     is_truncated = models.BooleanField(_("list is truncated"), default=False, editable=False)
     failures = models.PositiveIntegerField(_("failed rounds in a row"), default=0, editable=False)
     refused_series = models.PositiveIntegerField(_("series over the limit"), default=0, editable=False)
+    answers_at = models.DateTimeField(null=True, editable=False)  # as of when the stored answers are
     up_since = models.DateTimeField(null=True, editable=False)
     next_poll_at = models.DateTimeField(null=True, editable=False)
     lease_owner = models.CharField(max_length=64, blank=True, editable=False)
@@ -154,11 +157,20 @@ class Exporter(models.Model):
         return min(timedelta(seconds=longer), max(2 * self.max_age, timedelta(seconds=self.interval_s)))
 
 
-class ExporterTarget(models.Model):
-    """One device as one CMS knows it, and what the CMS said of it last."""
+class ExporterTarget(HasObservedAt):
+    """One device as one CMS knows it, and what the CMS said of it last.
+
+    A known status is the answer of the exporter's last stored round, so its time is that round's; who was
+    not answered for is unknown, and bears the time of its last answer itself.
+    """
 
     PLATFORM_PATH = "exporter__platform"
     OWNER_PATHS = ("device__owner", "device__shares__user")
+    STATE = ("status", "status_since")
+    OBSERVED_AT = Case(
+        When(status=DeviceState.UNKNOWN, then=F("noted_at")),
+        default=Coalesce(F("exporter__answers_at"), F("noted_at")),
+    )
 
     exporter = models.ForeignKey(Exporter, models.CASCADE, related_name="targets", verbose_name=_("exporter"))
     external_id = models.CharField(_("MAC or number in the CMS"), max_length=100)
@@ -167,7 +179,6 @@ class ExporterTarget(models.Model):
         _("status"), max_length=16, choices=DeviceState.choices, default=DeviceState.UNKNOWN, editable=False
     )
     status_since = models.DateTimeField(_("since"), null=True, editable=False)
-    observed_at = models.DateTimeField(_("observed"), null=True, editable=False)
     stated = models.CharField(
         _("last stated status"),
         max_length=16,
@@ -178,8 +189,6 @@ class ExporterTarget(models.Model):
     reason = models.CharField(_("reason"), max_length=32, blank=True, editable=False)
     facts = models.JSONField(_("facts"), default=dict, editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
-
-    objects = PlatformQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("target")

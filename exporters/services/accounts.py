@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from devices.services import mark_unknown
+from devices.services import dismiss_observer, mark_unknown
 from exporters.errors import KindIsFixed
 from exporters.models import Exporter
 from platforms import audit
@@ -104,6 +104,7 @@ def remove_exporter(exporter: Exporter, *, by: Any) -> None:
             before=_shown(exporter),
         )  # fmt: skip
         _nobody_asks(exporter)
+        dismiss_observer(exporter.platform_id, f"exporter:{exporter.pk}")
         exporter.delete()
 
 

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import F
 
-from exporters.models import Exporter
+from exporters.models import Exporter, ExporterTarget
 from exporters.ports import PollSettings, Target
 from remosa.lib.fields import UnreadableSecret
 
@@ -99,7 +99,7 @@ def spread(ids: Sequence[str]) -> list[str]:
 def _work(exporter: Exporter) -> Work:
     """What a poller needs to know; those who waited longest for an answer come first."""
     rows = exporter.targets.filter(device__is_active=True).order_by(
-        F("observed_at").asc(nulls_first=True), "pk"
+        ExporterTarget.OBSERVED_AT.asc(nulls_first=True), "pk"
     )
     ids = list(rows.values_list("external_id", flat=True))
     targets = tuple(Target(external_id) for external_id in spread(ids))

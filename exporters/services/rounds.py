@@ -13,9 +13,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Sum
+from django.db.models import QuerySet, Sum
 
-from devices.services import Observed, adopt_names, mark_unknown, record_observations
+from devices.services import (
+    Observed,
+    adopt_names,
+    confirm_unchanged,
+    mark_unknown,
+    observer_of,
+    record_observations,
+)
 from devices.states import DeviceState
 from exporters.compression import segment
 from exporters.exposition import (
@@ -40,7 +47,7 @@ logger = logging.getLogger(__name__)
 KEEP_FOR = timedelta(days=1)
 KEEP_ROUNDS = 3000  # about a day of rounds at the usual 30 s; fewer hours where the interval is shorter
 _fragments = FragmentCache()
-STORED = ("status", "status_since", "stated", "reason", "facts")
+STORED = ("status", "status_since", "noted_at", "stated", "reason", "facts")
 
 
 @dataclass(slots=True)
@@ -51,8 +58,11 @@ class _Row:
     external_id: str
     device_id: int
     device_name: str
+    device_state: str
+    observer_id: int | None
     status: str
     status_since: datetime | None
+    noted_at: datetime | None
     stated: str
     reason: str
     facts: dict[str, Any]
@@ -77,15 +87,16 @@ def store_round(
         exporter = Exporter.objects.select_for_update().defer("secret").filter(pk=exporter_id).first()
         if exporter is None or (owner and exporter.lease_owner != owner):
             return None
-        rows = _load(exporter, result, started_at)
+        rows, retired = _load(exporter, result, started_at)
         known = {row.external_id for row in rows}
         kept = tuple(seen for seen in result.observations if seen.external_id in known)
         judged = judge_round(
             replace(result, observations=kept), {row.external_id: row.stated for row in rows}
         )
         numbers = numbers_of(exporter)
-        _apply(rows, judged, numbers=numbers, at=started_at)
-        _write_targets(exporter, rows, at=started_at)
+        _apply(rows, judged, numbers=numbers, at=started_at, answers_at=exporter.answers_at)
+        _retire(retired, at=started_at, answers_at=exporter.answers_at)
+        _write_targets([*rows, *retired])
         _tell_devices(exporter, rows, numbers=numbers, at=started_at)
         _write_found(exporter, result, judged, known, at=started_at)
         _write_snapshot(exporter, rows, judged, result, at=started_at)
@@ -98,32 +109,46 @@ def store_round(
     return round_
 
 
-def _load(exporter: Exporter, result: RoundResult, started_at: datetime) -> list[_Row]:
-    """The targets that this round is about: one that was added after it began waits for the next."""
+def _load(exporter: Exporter, result: RoundResult, started_at: datetime) -> tuple[list[_Row], list[_Row]]:
+    """The targets that this round is about, and those whose device is out of service.
+
+    One that was added after the round began waits for the next; unless it bears a status, which this
+    round would vouch for without having asked.
+    """
     asked = {seen.external_id for seen in result.observations}
-    rows = (
-        ExporterTarget.objects.filter(exporter=exporter, device__is_active=True)
+    found = (
+        ExporterTarget.objects.filter(exporter=exporter)
         .order_by("pk")
         .values_list(
-            "pk", "external_id", "device_id", "device__name", "status", "status_since", "stated", "reason",
-            "facts", "created_at",
+            "pk", "external_id", "device_id", "device__name", "device__state", "device__observer_id", "status",
+            "status_since", "noted_at", "stated", "reason", "facts", "created_at", "device__is_active",
         )
     )  # fmt: skip
-    return [
-        _Row(*values)
-        for *values, created_at in rows
-        if values[1] in asked or created_at < started_at  # [1] is the external id
-    ]
+    rows, retired = [], []
+    for *values, created_at, is_active in found:
+        row = _Row(*values)
+        if not is_active:
+            retired.append(row)
+        elif created_at < started_at or row.external_id in asked or row.status != DeviceState.UNKNOWN:
+            rows.append(row)
+    return rows, retired
 
 
-def _apply(rows: Iterable[_Row], judged: Judgement, *, numbers: Collection[str], at: datetime) -> None:
-    """Bring the rows up to date; an unknown status keeps the facts and the last stated status."""
+def _apply(
+    rows: Iterable[_Row],
+    judged: Judgement,
+    *,
+    numbers: Collection[str],
+    at: datetime,
+    answers_at: datetime | None,
+) -> None:
+    """Bring the rows up to date; an unknown status keeps the facts, the last stated status and its time."""
     seen_of = {seen.external_id: seen for seen in judged.observations}
     for row in rows:
         seen = seen_of[row.external_id]
         status, reason = str(seen.status), str(seen.reason)
         if status != row.status:
-            row.status, row.status_since, row.is_changed = status, at, True
+            _set_status(row, status, at=at, answers_at=answers_at)
         if reason != row.reason:
             row.reason, row.is_changed = reason, True
         if status != DeviceState.UNKNOWN and status != row.stated:
@@ -134,8 +159,22 @@ def _apply(rows: Iterable[_Row], judged: Judgement, *, numbers: Collection[str],
                 row.facts, row.is_changed = facts, True
 
 
-def _write_targets(exporter: Exporter, rows: Iterable[_Row], *, at: datetime) -> None:
-    """Changed rows one by one in one batch, then the time of everything that was answered for.
+def _set_status(row: _Row, status: str, *, at: datetime, answers_at: datetime | None) -> None:
+    """A known status has the time of the exporter's answers; without one the row bears its last time itself."""
+    if status == DeviceState.UNKNOWN:
+        row.noted_at = answers_at or row.noted_at
+    row.status, row.status_since, row.is_changed = status, at, True
+
+
+def _retire(rows: Iterable[_Row], *, at: datetime, answers_at: datetime | None) -> None:
+    """Nobody asks for a device that is out of service."""
+    for row in rows:
+        if row.status != DeviceState.UNKNOWN:
+            _set_status(row, DeviceState.UNKNOWN, at=at, answers_at=answers_at)
+
+
+def _write_targets(rows: Iterable[_Row]) -> None:
+    """Changed rows one by one in one batch; the others are confirmed by the exporter's ``answers_at``.
 
     An UPDATE by key: a target that was deleted meanwhile stays deleted.
     """
@@ -151,9 +190,6 @@ def _write_targets(exporter: Exporter, rows: Iterable[_Row], *, at: datetime) ->
     if values:
         with connection.cursor() as cursor:
             cursor.executemany(statement, values)
-    ExporterTarget.objects.filter(exporter=exporter).exclude(status=DeviceState.UNKNOWN).update(
-        observed_at=at
-    )
 
 
 def numbers_of(exporter: Exporter) -> frozenset[str]:
@@ -167,13 +203,17 @@ def _tell_devices(
 ) -> None:
     """Pass on what was seen; a device that another CMS answers for is not unknown."""
     source = f"exporter:{exporter.pk}"
-    unknown = {row.device_id for row in rows if row.status == DeviceState.UNKNOWN}
-    seen = [
+    observer = observer_of(exporter.platform_id, source, at=at)
+    answered = {
+        row.device_id: row for row in rows if row.status != DeviceState.UNKNOWN
+    }  # the last one counts
+    news = [
         Observed(row.device_id, row.status, at, _told(row.facts, numbers) if row.is_changed else {})
-        for row in rows
-        if row.status != DeviceState.UNKNOWN
+        for row in answered.values()
+        if row.is_changed or row.device_state != row.status or row.observer_id != observer.pk
     ]
-    record_observations(seen, source=source)
+    record_observations(news, source=source, observer=observer)
+    confirm_unchanged(observer, answered=_answered(exporter), at=at)
     adopt_names(
         {
             row.device_id: (row.external_id, name)
@@ -181,7 +221,7 @@ def _tell_devices(
             if row.device_name == row.external_id and (name := row.facts.get("name"))
         }
     )
-    unknown -= {one.device_id for one in seen}
+    unknown = {row.device_id for row in rows if row.status == DeviceState.UNKNOWN} - answered.keys()
     if unknown:
         mark_unknown(unknown - _answered_elsewhere(exporter, at=at), at=at, source=source)
 
@@ -192,6 +232,11 @@ def _told(facts: Mapping[str, Any], numbers: Collection[str]) -> dict[str, Any]:
     return kept | {"player_status": facts["player_status"]} if "player_status" in facts else kept
 
 
+def _answered(exporter: Exporter) -> QuerySet:
+    """The targets whose device the stored round vouches for."""
+    return ExporterTarget.objects.filter(exporter=exporter).exclude(status=DeviceState.UNKNOWN)
+
+
 def _answered_elsewhere(exporter: Exporter, *, at: datetime) -> set[int]:
     """Devices of this exporter without an answer here, for which another one has a fresh one."""
     silent = ExporterTarget.objects.filter(exporter=exporter, status=DeviceState.UNKNOWN)
@@ -200,7 +245,8 @@ def _answered_elsewhere(exporter: Exporter, *, at: datetime) -> set[int]:
         .exclude(exporter=exporter)
         .exclude(status=DeviceState.UNKNOWN)
         .select_related("exporter")
-        .only("device_id", "observed_at", "exporter__interval_s", "exporter__timeout_s")
+        .with_observed_at()
+        .only("device_id", "exporter__interval_s", "exporter__timeout_s")
     )
     return {
         other.device_id
@@ -222,7 +268,7 @@ def _write_exporter(
     was, now = (exporter.is_up, exporter.suspect_reason), (judged.upstream_ok, str(judged.suspicion))
     exporter.is_up, exporter.suspect_reason = now
     exporter.last_error = "" if judged.upstream_ok else (note or str(judged.upstream_reason))[:200]
-    exporter.last_round_at = finished_at
+    exporter.last_round_at, exporter.answers_at = finished_at, started_at
     exporter.is_truncated = result.is_truncated
     exporter.failures = 0 if judged.upstream_ok else exporter.failures + 1
     exporter.round_started_at, exporter.round_done, exporter.round_total = None, 0, 0
@@ -232,8 +278,8 @@ def _write_exporter(
     else:
         exporter.up_since = None
     columns = [
-        "is_up", "suspect_reason", "last_error", "last_round_at", "last_success_at", "up_since", "is_truncated",
-        "failures", "refused_series", "round_started_at", "round_done", "round_total",
+        "is_up", "suspect_reason", "last_error", "last_round_at", "answers_at", "last_success_at", "up_since",
+        "is_truncated", "failures", "refused_series", "round_started_at", "round_done", "round_total",
     ]  # fmt: skip
     if exporter.is_backing_off and exporter.next_poll_at is not None:  # None: somebody wants it now
         exporter.next_poll_at = max(exporter.next_poll_at, started_at + exporter.pause_after_failures())

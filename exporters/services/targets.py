@@ -145,7 +145,7 @@ def correct_target(target: ExporterTarget, *, external_id: str, by: Any = None) 
             device.full_clean()
             device.save(update_fields=[column])
         target.external_id, target.status, target.stated = key, DeviceState.UNKNOWN, DeviceState.UNKNOWN
-        target.status_since, target.observed_at, target.reason, target.facts = utcnow(), None, "", {}
+        target.status_since, target.noted_at, target.reason, target.facts = utcnow(), None, "", {}
         target.save()
         mark_unknown([device.pk], at=utcnow(), source=f"exporter:{exporter.pk}")
         audit.record(

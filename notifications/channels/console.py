@@ -9,6 +9,7 @@ class ConsoleChannel:
     """Everybody who can sign in is reached."""
 
     severities = ALL_SEVERITIES
+    folds = False
 
     def reaches(self, user: Any) -> bool:
         return bool(user.is_active)

@@ -13,6 +13,7 @@ class EmailChannel:
     """Reaches people who have an e-mail address."""
 
     severities = ALL_SEVERITIES
+    folds = True
 
     def reaches(self, user: Any) -> bool:
         return bool(user.is_active and user.email)

@@ -25,6 +25,7 @@ class SmsChannel:
     """Reaches people who gave their phone and switched these messages on."""
 
     severities = frozenset({Notice.Severity.CRITICAL})
+    folds = True
 
     def reaches(self, user: Any) -> bool:
         return bool(user.is_active and user.phone and user.wants_sms)

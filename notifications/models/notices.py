@@ -60,6 +60,9 @@ class Delivery(models.Model):
     next_attempt_at = models.DateTimeField()
     lease_until = models.DateTimeField(null=True)
     reason = models.CharField(_("reason"), max_length=200, blank=True)
+    digest = models.ForeignKey(
+        "self", models.SET_NULL, null=True, related_name="folded"
+    )  # whose message told it
     read_at = models.DateTimeField(_("read"), null=True, blank=True)
 
     objects = PlatformQuerySet.as_manager()
@@ -75,6 +78,7 @@ class Delivery(models.Model):
                 condition=models.Q(state=DeliveryState.QUEUED),
             ),
             models.Index(fields=["user", "read_at"], name="delivery_unread"),
+            models.Index(fields=["user", "channel", "state_changed_at"], name="delivery_lately"),
         ]
         constraints = [models.UniqueConstraint(fields=["notice", "user", "channel"], name="delivery_once")]
 

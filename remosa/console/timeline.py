@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Prefetch, Q
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
@@ -302,9 +302,12 @@ MOST_ON_MAP = 300
 def site_map(site: Site, user: Any) -> SiteMap:
     """Socket → line → players of a site, of everything only what the reader may see."""
     mine = Device.objects.visible_to(user).filter(is_active=True)
-    here = list(mine.filter(site=site).select_related("model").order_by("name")[:MOST_ON_MAP])
+    here = list(
+        mine.filter(site=site).with_observed_at().select_related("model").order_by("name")[:MOST_ON_MAP]
+    )
     sockets = [device for device in here if device.kind == Device.Kind.SOCKET]
-    links = PowerLink.objects.filter(valid_to=None).select_related("device", "socket")
+    devices = Prefetch("device", queryset=Device.objects.with_observed_at())
+    links = PowerLink.objects.filter(valid_to=None).select_related("socket").prefetch_related(devices)
     fed: dict[tuple[int, int], list[Device]] = {}
     hidden: dict[tuple[int, int], int] = {}
     seen = set(mine.filter(power_links__socket__in=sockets).values_list("pk", flat=True))

@@ -5,14 +5,21 @@ the database: of any number of workers that want the same move exactly one gets 
 side effects. This module decides *whether a row moved*, not what should follow.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from django.db import models, transaction
 
 READS = 4  # the first look and three more: another worker moved the row between our look and our update
+
+
+class NotAllMoved(Exception):
+    """Not all rows of a common move could be moved; the caller's transaction must go back."""
 
 
 class IllegalMove(Exception):
@@ -86,6 +93,52 @@ class Lifecycle:
                     return True
         return False
 
+    def move_all(
+        self,
+        rows: Sequence[models.Model],
+        target: str,
+        *,
+        now: datetime,
+        why: str = "",
+        by: Any = "",
+        where: models.Q | None = None,
+        each: Mapping[str, Sequence[Any]] | None = None,
+        raise_fence: bool = False,
+        **fields: Any,
+    ) -> None:
+        """Move all of ``rows`` from where they were seen to ``target`` in one statement, or NotAllMoved and none.
+
+        Each must still be in the state and under the fence that its object holds, and be in ``where`` as well.
+        ``fields`` are the same for all, ``each`` has one value per row. ``raise_fence`` adds one to the fence.
+        Must be called in a transaction: what moved before the error goes back with it.
+        """
+        if not rows:
+            return
+        model, sources = type(rows[0]), {row.state for row in rows}  # type: ignore[attr-defined]
+        if len(sources) != 1 or target not in self.moves.get(source := sources.pop(), ()):
+            raise NotAllMoved
+        seen = defaultdict(list)
+        for row in rows:
+            seen[row.fence].append(row.pk)  # type: ignore[attr-defined]
+        mine = reduce(or_, (models.Q(fence=fence, pk__in=keys) for fence, keys in seen.items()))
+        found = model._base_manager.filter(mine, state=source)
+        changes = {"state": str(target), "state_changed_at": now, **fields}
+        written = changes | {name: _one_for_each(rows, name, values) for name, values in (each or {}).items()}
+        if raise_fence:
+            written["fence"] = models.F("fence") + 1
+        if (found if where is None else found.filter(where)).update(**written) != len(rows):
+            raise NotAllMoved
+        relation: Any = model._meta.get_field(model.HISTORY)  # type: ignore[attr-defined]
+        event = {"from_state": source, "to_state": str(target), "at": now, "why": why, "by": by}
+        relation.related_model._base_manager.bulk_create(
+            [relation.related_model(**{relation.field.name: row}, **event) for row in rows]
+        )
+        for place, row in enumerate(rows):
+            own = {name: values[place] for name, values in (each or {}).items()}
+            if raise_fence:
+                own["fence"] = row.fence + 1  # type: ignore[attr-defined]
+            _bring_up_to_date(row, changes | own)
+
     def _sources_to_try(
         self, row: models.Model, target: str, fence: int | None, only_from: str | None
     ) -> Iterator[str | None]:
@@ -107,6 +160,18 @@ class Lifecycle:
 def _in_table(row: models.Model, fence: int | None) -> "models.QuerySet[models.Model]":
     found = type(row)._base_manager.using(row._state.db).filter(pk=row.pk)
     return found if fence is None else found.filter(fence=fence)
+
+
+def _one_for_each(rows: Sequence[models.Model], name: str, values: Sequence[Any]) -> Any:
+    """What ``name`` becomes in each row, as one expression; one value where all are alike."""
+    field: Any = rows[0]._meta.get_field(name)
+    if all(value == values[0] for value in values):
+        return values[0]
+    whens = [
+        models.When(pk=row.pk, then=models.Value(value, output_field=field))
+        for row, value in zip(rows, values, strict=True)
+    ]
+    return models.Case(*whens, output_field=field)
 
 
 def _bring_up_to_date(row: models.Model, changes: dict[str, Any]) -> None:

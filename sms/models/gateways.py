@@ -58,6 +58,7 @@ class Gateway(models.Model):
     poll_interval_s = models.FloatField(_("inbox poll, seconds"), default=5.0)
     hook_id = models.UUIDField(_("callback number"), default=uuid.uuid4, unique=True, editable=False)
     hook_secret = EncryptedTextField(_("callback secret"), blank=True, default="")
+    changed_at = models.DateTimeField(auto_now=True)  # its settings; what the outbox counts here is no change
     breaker = models.CharField(
         _("state"), max_length=8, choices=Breaker.choices, default=Breaker.CLOSED, editable=False
     )

@@ -6,8 +6,9 @@ of processes together keep the rate and send one probe, not ten, at a gateway th
 
 import math
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from django.conf import settings
@@ -108,17 +109,45 @@ def is_well(gateway: Gateway, *, now: datetime) -> bool:
     return gateway.breaker_until is not None and gateway.breaker_until <= now
 
 
+Known = Callable[[int], list[Gateway]]  # the candidates of a platform, as somebody read them
+
+
 def reserve_slot(message: SmsMessage, *, now: datetime) -> Gateway | None:
-    """Take one place of its rate at the best gateway for ``message``; None when all are full or ill.
+    """Take a place at the best gateway for ``message``; None when all are full or ill."""
+    return reserve_slots([message], now=now)[0]
+
+
+def reserve_slots(
+    messages: Sequence[SmsMessage], *, now: datetime, known: Known = candidates
+) -> list[Gateway | None]:
+    """Take a place at the best gateway for each message; None for those for which all are full or ill.
+
+    ``known`` may be a little old: the statement that takes places asks whether the gateway still stands so.
+    """
+    found: dict[uuid.UUID, Gateway] = {}
+    known = cache(known)
+    alike: dict[tuple[int, ...], tuple[list[Gateway], list[SmsMessage]]] = {}
+    for message in messages:
+        rows = _in_order(message, routes(message, known(message.platform_id)))
+        alike.setdefault(tuple(row.pk for row in rows), (rows, []))[1].append(message)
+    for rows, waiting in alike.values():
+        for row in rows:
+            taken = _take_slots(row, len(waiting), now=now) if waiting and is_well(row, now=now) else 0
+            found |= {message.pk: row for message in waiting[:taken]}
+            del waiting[:taken]
+    return [found.get(message.pk) for message in messages]
+
+
+def _in_order(message: SmsMessage, rows: list[Gateway]) -> list[Gateway]:
+    """The ways in which ``message`` tries them.
 
     A message that its last gateway did not take (or whose process did not take it up in time) goes
     to another one first, if there is another by which it may travel. So does a command that names a gateway
     before its first try: the one by which the same command was lost before.
     """
-    rows = routes(message)
     if message.attempts or message.handed_until is not None or message.command_id is not None:
-        rows.sort(key=lambda row: row.pk == message.gateway_id)  # stable: the order stays otherwise
-    return next((row for row in rows if is_well(row, now=now) and _take_slot(row, now=now)), None)
+        return sorted(rows, key=lambda row: row.pk == message.gateway_id)  # stable: the order stays otherwise
+    return rows
 
 
 def pace(rate_per_minute: int) -> tuple[timedelta, int]:
@@ -127,28 +156,51 @@ def pace(rate_per_minute: int) -> tuple[timedelta, int]:
     return timedelta(microseconds=math.ceil(MINUTE_US / (rate_per_minute - burst + 1))), burst
 
 
-def _take_slot(gateway: Gateway, *, now: datetime) -> bool:
-    """One statement: the breaker, the next place of the rate, and the count of this day."""
-    if not gateway.rate_per_minute:
-        return False
+def _take_slots(gateway: Gateway, wanted: int, *, now: datetime) -> int:
+    """Take up to ``wanted`` places; how many."""
+    count = min(wanted, _seem_open(gateway, now=now))
+    if count < 1:
+        return 0
+    if _take(gateway, count, now=now):
+        return count
+    return 1 if count > 1 and _take(gateway, 1, now=now) else 0  # others were faster, and left a few
+
+
+def _take(gateway: Gateway, count: int, *, now: datetime) -> bool:
+    """One statement: the settings as they were read, the breaker, the next places of the rate, the day's count."""
     every, burst = pace(gateway.rate_per_minute)
     today, is_today = now.date(), Q(rate_day=now.date(), rate_day__isnull=False)
-    mine = Gateway.objects.filter(pk=gateway.pk, is_enabled=True)
-    is_open = Q(slot_at=None) | Q(slot_at__lte=now + every * (burst - 1)) | Q(slot_at__gt=now + CLOCK_BACK)
+    mine = Gateway.objects.filter(pk=gateway.pk, is_enabled=True, changed_at=gateway.changed_at)
+    is_open = (
+        Q(slot_at=None) | Q(slot_at__lte=now + every * (burst - count)) | Q(slot_at__gt=now + CLOCK_BACK)
+    )
     mine = mine.filter(is_open)
-    mine = mine.filter(Q(rate_per_day=None) | ~is_today | Q(rate_day_used__lt=F("rate_per_day")))
+    mine = mine.filter(Q(rate_per_day=None) | ~is_today | Q(rate_day_used__lte=F("rate_per_day") - count))
     mine = mine.filter(Q(breaker=CLOSED) | Q(breaker_until__lte=now))
-    following = ExpressionWrapper(F("slot_at") + every, DateTimeField())
+    following = ExpressionWrapper(F("slot_at") + every * count, DateTimeField())
     taken = mine.update(
         slot_at=Case(
             When(slot_at__gt=now, slot_at__lte=now + CLOCK_BACK, then=following),
-            default=Value(now + every, DateTimeField()),
+            default=Value(now + every * count, DateTimeField()),
         ),
         rate_day=today,
-        rate_day_used=Case(When(is_today, then=F("rate_day_used") + 1), default=1),
+        rate_day_used=Case(When(is_today, then=F("rate_day_used") + count), default=count),
         breaker_until=Case(When(breaker=OPEN, then=now + PROBE), default=F("breaker_until")),
     )
     return taken == 1
+
+
+def _seem_open(gateway: Gateway, *, now: datetime) -> int:
+    """How many places the row shows, which may be a little old; a suspended gateway lets one message try."""
+    if not gateway.rate_per_minute or is_day_full(gateway, now=now):
+        return 0
+    every, burst = pace(gateway.rate_per_minute)
+    left = burst if gateway.breaker == CLOSED else 1
+    if gateway.rate_per_day is not None:
+        left = min(left, gateway.rate_per_day - gateway.rate_day_used * (gateway.rate_day == now.date()))
+    if gateway.slot_at is not None and now < gateway.slot_at <= now + CLOCK_BACK:
+        left = min(left, (now + every * burst - gateway.slot_at) // every)
+    return left
 
 
 def when_to_look_again(message: SmsMessage, *, now: datetime) -> tuple[datetime, str]:
@@ -194,6 +246,7 @@ def note_success(gateway: Gateway, *, now: datetime) -> None:
     Gateway.objects.filter(stale | ill, pk=gateway.pk).update(
         last_ok_at=now, failures_in_row=0, breaker=CLOSED, breaker_until=None
     )
+    gateway.last_ok_at, gateway.failures_in_row, gateway.breaker = now, 0, CLOSED
 
 
 def note_failure(gateway: Gateway, error: GatewayError, *, now: datetime) -> None:

@@ -1,7 +1,9 @@
 """Put an SMS into the outbox, and take it back: rows first, sending later."""
 
 import uuid
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -69,7 +71,7 @@ def _write(message: SmsMessage, *, now: datetime, for_people: bool) -> SmsMessag
             for_people=for_people,
         )  # fmt: skip
         row.events.create(from_state="", to_state=SmsState.QUEUED, at=now)
-        bell.ring()
+        bell.ring(message.platform_id)
     return message
 
 
@@ -113,12 +115,26 @@ def settle_units(message: SmsMessage, *, spent: bool) -> None:
     What is spent stands in the ledger from the same transaction on.
     """
     if quotas.settle(key=message.pk, spent=spent) and spent:
-        ledger.charge(
-            platform=message.platform, direction=ledger.Direction.OUT, subject_id=message.pk,
-            units=message.segments, tariff=tariff_of(message.gateway, ledger.Direction.OUT),
-            at=message.state_changed_at, reserved_at=message.created_at, purpose=message.purpose,
-            is_certain=message.state != SmsState.UNKNOWN,
-        )  # fmt: skip
+        ledger.charge(**_charge(message))
+
+
+def settle_sent(messages: Sequence[SmsMessage], *, now: datetime) -> None:
+    """What follows when messages to people were sent: units, ledger, audit and bells, for all of them at once."""
+    paid = quotas.settle_all([message.pk for message in messages], spent=True)
+    ledger.write([ledger.entry(**_charge(message)) for message in messages if message.pk in paid])
+    audit.write([audit.line(**_note(message, now=now)) for message in messages])
+    for message in messages:
+        _ring(message)
+
+
+def _charge(message: SmsMessage) -> dict[str, Any]:
+    """``message`` as the ledger takes it."""
+    return {
+        "platform": message.platform, "direction": ledger.Direction.OUT, "subject_id": message.pk,
+        "units": message.segments, "tariff": tariff_of(message.gateway, ledger.Direction.OUT),
+        "at": message.state_changed_at, "reserved_at": message.created_at, "purpose": message.purpose,
+        "is_certain": message.state != SmsState.UNKNOWN,
+    }  # fmt: skip
 
 
 def tariff_of(gateway: Gateway | None, direction: str) -> ledger.Tariff:
@@ -131,11 +147,20 @@ def tariff_of(gateway: Gateway | None, direction: str) -> ledger.Tariff:
 
 def note_move(message: SmsMessage, *, now: datetime) -> None:
     """The audit line and the bell of a step that settles something."""
+    audit.record(**_note(message, now=now))
+    _ring(message)
+
+
+def _note(message: SmsMessage, *, now: datetime) -> dict[str, Any]:
+    """The step of ``message`` as the audit takes it."""
     cause: uuid.UUID | None = message.command.cause_id if message.command_id else None
-    audit.record(
-        actor=audit.SYSTEM, verb=f"sms.{message.state}", target=message, platform=message.platform, cause_id=cause,
-        reason=message.reason, at=now,
-        after={"purpose": message.purpose, "parts": message.segments, "tries": message.attempts},
-    )  # fmt: skip
+    return {
+        "actor": audit.SYSTEM, "verb": f"sms.{message.state}", "target": message, "platform": message.platform,
+        "cause_id": cause, "reason": message.reason, "at": now,
+        "after": {"purpose": message.purpose, "parts": message.segments, "tries": message.attempts},
+    }  # fmt: skip
+
+
+def _ring(message: SmsMessage) -> None:
     key = message.pk
     transaction.on_commit(lambda: message_moved.send_robust(SmsMessage, message_id=key))

@@ -224,7 +224,7 @@ FIXED = {  # resource: (model, what may change by PATCH)
             "hold_s", "fresh_samples",
             "evidence_max_age_s", "template_key", "params", "max_attempts", "cooldown_s",
             "max_actions_per_day", "max_actions_per_week", "patience_s", "verify_s", "stable_s", "may_darken_others",
-            "version",
+            "version", "ladder",
         },
     ),
     "members": (Membership, {"role"}),

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.automation.prometheus import FakePrometheus
+from tests.automation.receiver import Receiver
 
 
 @pytest.fixture
@@ -14,3 +15,11 @@ def prometheus(settings: Any) -> Iterator[FakePrometheus]:
     with FakePrometheus() as fake:
         settings.PROMETHEUS_URL = fake.url
         yield fake
+
+
+@pytest.fixture
+def receiver(settings: Any) -> Iterator[Receiver]:
+    settings.EGRESS_ALLOW = ["127.0.0.0/8"]
+    made = Receiver()
+    yield made
+    made.close()

@@ -184,7 +184,7 @@ def test_mode_of_an_alert_alone() -> None:
 def test_many_alerts_at_once_are_one_mass_case() -> None:
     world = Alarm()
     for player in world.players:
-        Device.objects.filter(pk=player.pk).update(state="unknown")
+        Device.objects.filter(pk=player.pk).update(state="unknown", observer=None)
         world.raise_alert(player)
 
     world.judge()

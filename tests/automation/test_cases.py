@@ -4,6 +4,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from automation.engine import Reading
 from automation.models import ActionRun, Case, GuardRefusal, Job
@@ -78,7 +80,7 @@ def test_two_attempts_then_a_person(db: None) -> None:
     assert told(case) == ["opened", "acted", "acted", "escalated"]
     assert case.notices_sent == 1
     assert list(case.runs.order_by("attempt").values_list("attempt", "state")) == [
-        (1, "running"),
+        (1, "failed"),
         (2, "failed"),
     ]
     acted = list(
@@ -933,3 +935,36 @@ def test_a_case_that_ended_lets_a_new_one_open(world: World) -> None:
 
     assert first.pk != second.pk
     assert Case.objects.filter(device=player).count() == 2
+
+
+# --- many at once --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", ["open", "acting", "escalated"])
+def test_cases_that_only_wait_cost_no_statement_of_their_own(db: None, state: str) -> None:
+    world = World(players=12, mode="shadow" if state == "open" else "auto")
+    world.turns(2)
+    Device.objects.filter(pk__in=[player.pk for player in world.players]).update(state="offline")
+    asked = []
+    for count in (2, 12):
+        for player in world.players[:count]:
+            case, _new = Case.objects.get_or_create(
+                subject=f"device:{player.pk}",
+                defaults={
+                    "platform": world.platform, "device": player, "job": world.job, "job_version": 1, "mode": "auto",
+                    "title": player.name, "opened_at": world.now, "state_changed_at": world.now, "state": state,
+                    "attempts": 1,
+                },
+            )  # fmt: skip
+            if state == "acting":
+                step = {"do": "wait", "wait_s": 600}
+                ActionRun.objects.get_or_create(
+                    case=case, attempt=1,
+                    defaults={"rung": 1, "step": step, "planned_at": world.now, "state_changed_at": world.now},
+                )  # fmt: skip
+        advance_platform(world.platform.pk, now=world.now)
+        with CaptureQueriesContext(connection) as captured:
+            assert advance_platform(world.platform.pk, now=world.now) == 0
+        asked.append(len(captured))
+
+    assert asked[0] == asked[1] <= 6

@@ -382,9 +382,9 @@ def test_of_two_cmss_the_one_with_an_answer_counts_then_the_newer(world: World) 
         return read_snapshot(world.job, expected=set())[player.pk][0].breach
 
     silent = reading()
-    ExporterTarget.objects.filter(pk=target.pk).update(status="offline", observed_at=world.now - minutes(1))
+    ExporterTarget.objects.filter(pk=target.pk).update(status="offline", noted_at=world.now - minutes(1))
     older = reading()
-    ExporterTarget.objects.filter(pk=target.pk).update(observed_at=world.now + minutes(1))
+    ExporterTarget.objects.filter(pk=target.pk).update(noted_at=world.now + minutes(1))
 
     assert (silent, older, reading()) == (False, False, True)
 

@@ -438,7 +438,7 @@ def test_without_fresh_positive_evidence_nobody_acts(scene: Scene, by_person: bo
 
 
 def test_a_device_that_was_never_seen_is_no_evidence(scene: Scene) -> None:
-    Device.objects.filter(pk=scene.player.pk).update(observed_at=None)
+    Device.objects.filter(pk=scene.player.pk).update(noted_at=None, observer=None)
 
     assert scene.said() == ("evidence", "no_data")
 

@@ -10,13 +10,13 @@ from rest_framework.test import APIClient
 
 from automation.dry_run import dry_run
 from automation.job_templates import TEMPLATES
-from automation.models import Case, Job, JobState
+from automation.models import Case, Job, JobState, Webhook
 from automation.services import health, jobs
 from devices.models import Command, Device
 from exporters.models import Exporter
 from platforms.models import AuditEvent, Platform, User
 from tests.automation.world import World
-from tests.factories import NOW, make_device, make_exporter, make_job, make_user, minutes
+from tests.factories import NOW, make_device, make_exporter, make_job, make_platform, make_user, minutes
 
 pytestmark = pytest.mark.django_db
 BACKEND = "platforms.authentication.UsernameOrEmailBackend"
@@ -53,6 +53,85 @@ def body_of(job: Job, **over: Any) -> dict[str, Any]:
         "is_enabled": "on", "event_kind": "", "event_within_s": 3600, "cron": "", "promql": "", "overlap": "take_over",
     }  # fmt: skip
     return {**shown, **over}
+
+
+def rows_of(*rows: tuple[Any, Any, Any]) -> dict[str, Any]:
+    """The rows of the ladder as a browser sends them: what, minutes off, minutes of waiting."""
+    return {f"ladder_{3 * n + part}": value for n, row in enumerate(rows) for part, value in enumerate(row)}
+
+
+# --- the ladder ----------------------------------------------------------------------------------
+
+
+def test_a_ladder_is_built_in_the_form_kept_in_versions_and_copied(
+    north: Platform, console: Client, manager: User
+) -> None:
+    hook = Webhook.objects.create(platform=north, name="Restart", url="https://example.org/")
+    job = make_job(north, mode="shadow")
+    url = reverse("admin:automation_job_change", args=[job.pk])
+    rows = rows_of((f"webhook:{hook.pk}", "", "3"), ("cycle", "", "15"), ("", "", ""), ("cycle", "5", "0.5"))
+
+    saved = console.post(url, body_of(job, **rows))
+    assert saved.status_code == 302, saved.context["errors"]
+
+    job.refresh_from_db()
+    assert job.ladder == [
+        {"do": "webhook", "webhook": hook.pk, "wait_s": 180.0}, {"do": "cycle", "wait_s": 900.0},
+        {"do": "cycle", "minutes": 5, "wait_s": 30.0},
+    ]  # fmt: skip
+    page = console.get(url).content.decode()
+    assert (
+        "1) call the webhook “Restart”, wait 3 min; 2) power cycle, wait 15 min; 3) power cycle of 5 min"
+        in page
+    )
+    assert f'value="webhook:{hook.pk}" selected' in page
+    assert jobs.clone(job, name="copy", by=manager, now=NOW).ladder == job.ladder
+    console.post(url, body_of(job, **rows_of(("notice", "", "1"))))
+    versions = console.get(reverse("admin:automation_job_restore", args=[job.pk])).content.decode()
+    assert "→ tell people, wait 1 min" in versions
+    jobs.restore(job, job.versions.get(number=2), by=manager, now=NOW)
+    assert len(job.ladder) == 3
+    hook.delete()
+    job.refresh_from_db()
+    Job.objects.filter(pk=job.pk).update(ladder=[])
+    with pytest.raises(ValidationError):
+        jobs.restore(job, job.versions.get(number=2), by=manager, now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (("cycle", "5", ""), "Step 1: say how long it waits"), (("", "5", "3"), "Step 1: choose what it does"),
+        (("notice", "5", "3"), "Step 1: only a power cycle has minutes"),
+        (("webhook:1", "", "3"), "Select a valid choice"),
+        (("cycle", "9999", "3"), "less than or equal to 720"),
+    ],
+)  # fmt: skip
+def test_a_step_that_is_none_is_said(north: Platform, console: Client, row: Any, said: str) -> None:
+    job = make_job(north)
+    Webhook.objects.create(pk=1, platform=make_platform(), name="theirs", url="https://example.org/")
+
+    answer = console.post(reverse("admin:automation_job_change", args=[job.pk]), body_of(job, **rows_of(row)))
+
+    assert answer.status_code == 200
+    assert said in answer.content.decode()
+    assert Job.objects.get(pk=job.pk).ladder == []
+
+
+def test_a_foreign_webhook_looks_like_one_that_is_not_there(north: Platform, api: APIClient) -> None:
+    foreign = Webhook.objects.create(platform=make_platform(), name="theirs", url="https://example.org/")
+    job = make_job(north)
+    address = f"/api/v1/jobs/{job.pk}/"
+
+    answers = [
+        api.patch(address, {"ladder": [{"do": "webhook", "webhook": key, "wait_s": 60}]}, format="json")
+        for key in (foreign.pk, 999_999_999)
+    ]
+
+    assert [answer.status_code for answer in answers] == [400, 400]
+    assert answers[0].json() == answers[1].json()
+    good = api.patch(address, {"ladder": [{"do": "cycle", "minutes": 2, "wait_s": 60}]}, format="json")
+    assert (good.status_code, good.json()["version"]) == (200, 2), good.content
 
 
 # --- versions ------------------------------------------------------------------------------------

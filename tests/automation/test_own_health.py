@@ -87,7 +87,7 @@ def test_an_absence_does_not_shorten_the_doubt_after_a_jump(db: None) -> None:
 def test_what_a_clock_ahead_wrote_down_does_not_outlive_it(db: None) -> None:
     device = make_device(make_platform())
     ahead = NOW + minutes(60)
-    Device.objects.filter(pk=device.pk).update(state="offline", state_since=ahead, observed_at=ahead)
+    Device.objects.filter(pk=device.pk).update(state="offline", state_since=ahead, noted_at=ahead)
     Heartbeat.objects.create(name="sweep", at=ahead)
 
     beat(now=NOW)

@@ -6,8 +6,10 @@ import pytest
 from django.test import Client
 
 from platforms.models import Platform, User
+from tests.automation.conftest import receiver
 from tests.console.world import World, build, sharer_of
 
+__all__ = ["receiver"]
 BACKEND = "platforms.authentication.UsernameOrEmailBackend"
 
 

@@ -115,7 +115,7 @@ def test_the_home_page_follows_what_happens(
     before = offline.inner_text()
 
     Device.objects.filter(pk=northern.player.pk).update(
-        state="offline", state_since=utcnow(), observed_at=utcnow()
+        state="offline", state_since=utcnow(), noted_at=utcnow(), observer=None
     )
     page.wait_for_function(
         "document.querySelectorAll('.rm-tile-number')[2].textContent.trim() === '1'", timeout=30_000

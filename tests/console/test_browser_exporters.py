@@ -6,6 +6,8 @@ With ``SCREENSHOTS=<folder>`` the pages are kept as pictures.
 import asyncio
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,7 +17,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from automation.models import PrometheusConnection
 from devices.models import Device
-from exporters.models import Exporter
+from exporters.models import Exporter, ExporterTarget
 from exporters.polling import Pace, open_loop
 from platforms.models import Platform, User
 from remosa.simulator.fleet import demo_fleet
@@ -24,7 +26,7 @@ from remosa.simulator.thread import SimulatorThread
 from tests.automation.prometheus import FakePrometheus, vector
 from tests.console.test_browser import PASSWORD, Watch, sign_in
 from tests.exporters.pollers_at_work import cms_at_work
-from tests.factories import make_platform, make_user
+from tests.factories import make_exporter, make_platform, make_user
 from tests.servers.chromium import PHONE, Page, is_too_wide
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
@@ -115,6 +117,53 @@ def test_pasted_macs_become_players_and_their_first_poll_is_seen(
     wide += both_sizes(page, "prometheus")
     assert wide == []
     assert watch.violations(page) == []
+
+
+@pytest.mark.soak
+def test_a_long_round_is_followed_without_a_click(
+    north: Platform, browser: tuple[Page, Watch], live_server: LiveServer
+):
+    page, watch = browser
+    count = 3_000
+    with slow_cms(delay_s=0.03) as address:
+        row = make_exporter(north, base_url=address, interval_s=600, concurrency=8)
+        macs = [f"02:00:00:00:{number >> 8:02x}:{number & 255:02x}" for number in range(count)]
+        devices = Device.objects.bulk_create([Device(platform=north, name=mac, mac=mac) for mac in macs])
+        ExporterTarget.objects.bulk_create(
+            [ExporterTarget(exporter=row, device=one, external_id=one.mac) for one in devices]
+        )
+        page.goto(f"{live_server.url}/admin/exporters/exporter/{row.pk}/change/")
+        polling = threading.Thread(target=poll)
+        polling.start()
+        seen = []
+        for _number in range(3):
+            page.wait_for_function(
+                "least => +(document.querySelector('#exporter-now progress')?.value ?? 0) > least",
+                arg=seen[-1] if seen else 0,
+            )
+            seen.append(page.eval_on_selector("#exporter-now progress", "bar => bar.value"))
+        told = page.inner_text("#exporter-now")
+        wide = both_sizes(page, "round")
+        polling.join()
+        page.wait_for_selector("#exporter-now:not(:has(progress)):has-text('отвечает')")
+
+    assert f"из {count}" in told
+    assert seen == sorted(set(seen))
+    assert Device.objects.filter(state="online").count() == count
+    assert wide == []
+    assert watch.violations(page) == []
+
+
+@contextmanager
+def slow_cms(*, delay_s: float) -> Iterator[str]:
+    """A Cubic that knows every player and thinks before each answer."""
+
+    async def answer(_request: web.Request) -> web.Response:
+        await asyncio.sleep(delay_s)
+        return web.json_response([{"status": "online", "name": "Плеер", "ip": "10.0.0.1"}])
+
+    with cms_at_work(answer) as cms:
+        yield cms.base_url
 
 
 def test_found_players_are_chosen_and_added(

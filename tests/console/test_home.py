@@ -36,7 +36,9 @@ def tiles(client: Client) -> dict[str, int]:
 
 
 def put(device: Device, state: str) -> None:
-    Device.objects.filter(pk=device.pk).update(state=state, state_since=utcnow(), observed_at=utcnow())
+    Device.objects.filter(pk=device.pk).update(
+        state=state, state_since=utcnow(), noted_at=utcnow(), observer=None
+    )
 
 
 def test_the_tiles_count_what_they_name(north: Platform, alice: User, browser_of: Pages):

@@ -206,5 +206,5 @@ def test_marking_unknown_keeps_what_was_unknown_already(db: None) -> None:
 
     assert changed == 500
     assert Device.objects.filter(state=DeviceState.UNKNOWN, state_since=after(minutes=1)).count() == 100
-    assert Device.objects.filter(state=DeviceState.UNKNOWN, observed_at=NOW).count() == 600
+    assert Device.objects.filter(state=DeviceState.UNKNOWN, noted_at=NOW).count() == 600
     assert not Device.objects.exclude(state=DeviceState.UNKNOWN).exists()

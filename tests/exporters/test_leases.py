@@ -84,7 +84,7 @@ def test_the_unanswered_targets_are_asked_first(north):
     exporter = make_exporter(north)
     for age_s in (10, 99, None, 50):
         seen = None if age_s is None else NOW - timedelta(seconds=age_s)
-        make_target(exporter, make_device(north), external_id=str(age_s), observed_at=seen)
+        make_target(exporter, make_device(north), external_id=str(age_s), noted_at=seen)
 
     (work,) = claim_due(owner="me", now=NOW, lease=LEASE, limit=1)
 

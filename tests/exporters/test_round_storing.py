@@ -122,7 +122,7 @@ def test_a_failed_round_makes_everybody_unknown_and_nobody_offline(north, reason
     assert [target.stated for target in targets] == ["online", "offline", "online"]
     assert {target.observed_at for target in targets} == {START}
     assert {target.reason for target in targets} == {reason}
-    assert set(Device.objects.values_list("observed_at", flat=True)) == {START}
+    assert set(Device.objects.values_list(Device.OBSERVED_AT, flat=True)) == {START}
     assert (exporter.is_up, exporter.last_error, exporter.up_since) == (False, reason, None)
     assert exporter.last_success_at == START + timedelta(seconds=1)
     assert "device_status{" not in text_of(exporter, later)
@@ -363,8 +363,10 @@ def test_a_steady_round_costs_the_same_statements_for_any_number_of_targets(
     with django_assert_max_num_queries(22):
         store(exporter, answer(exporter, *["online"] * 60), START + timedelta(seconds=30))
 
-    assert set(exporter.targets.values_list("observed_at", flat=True)) == {START + timedelta(seconds=30)}
-    assert set(Device.objects.values_list("observed_at", flat=True)) == {START + timedelta(seconds=30)}
+    assert set(exporter.targets.values_list(ExporterTarget.OBSERVED_AT, flat=True)) == {
+        START + timedelta(seconds=30)
+    }
+    assert set(Device.objects.values_list(Device.OBSERVED_AT, flat=True)) == {START + timedelta(seconds=30)}
 
 
 def test_the_served_body_is_compressed_once(north):

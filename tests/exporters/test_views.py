@@ -15,7 +15,7 @@ from exporters.models import Exporter, Snapshot
 from exporters.ports import Observation, RoundResult, Status
 from exporters.selectors import SnapshotCache
 from exporters.services import store_round, update_exporter
-from exporters.serving import accepts_gzip
+from exporters.serving import Bodies, accepts_gzip, end_of_second
 from platforms import tokens
 from platforms.models import ApiToken
 from remosa.lib.clock import utcnow
@@ -623,3 +623,38 @@ def test_the_short_way_of_a_scrape_keeps_what_every_answer_has(north, settings, 
     assert ours["X-Content-Type-Options"] == "nosniff"
     assert ours["X-Request-ID"]
     assert "sessionid" not in ours.cookies
+
+
+# --- bodies --------------------------------------------------------------------------------------
+
+
+def test_who_asks_within_one_second_is_served_the_same_bytes():
+    bodies, made = Bodies(max_bytes=5), []
+
+    def make():
+        made.append(b"%03d" % len(made))
+        return made[-1]
+
+    moment = end_of_second(utcnow())
+    first = [bodies.body("a", moment, make) for _ in range(3)]
+    later = bodies.body("a", moment + timedelta(seconds=1), make)
+    bodies.body("b", moment, make)  # over the limit: the older one goes
+    again = bodies.body("a", moment + timedelta(seconds=1), make)
+
+    assert (first, later, again) == ([b"000"] * 3, b"001", b"003")
+
+
+@pytest.mark.parametrize("microsecond", [0, 1, 999_999])
+def test_no_age_is_told_too_young(microsecond):
+    now = datetime(2026, 3, 3, 12, 0, 7, microsecond, tzinfo=UTC)
+
+    assert timedelta() < end_of_second(now) - now <= timedelta(seconds=1)
+
+
+def test_lines_that_were_rendered_anew_are_another_version(north):
+    exporter, token = poll(north, ["online", "offline"]), make_token(north)
+    path = f"/exporters/{exporter.pk}/metrics"
+    etag = get(path, token)["ETag"]
+    Snapshot.objects.filter(exporter=exporter).update(version="x" * 32)  # rendered anew, nothing else
+
+    assert get(path, token, **{"If-None-Match": etag}).status_code == 200

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db import models
 
-from automation.models import Job
+from automation.models import Job, Webhook
 from devices.models import Command, Device, PowerLink, Site
 from exporters.models import Exporter
 from platforms.models import Platform, User
@@ -103,10 +103,12 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
         "create": {
             "platform": Ref(Platform), "name": "new", "exporter": Ref(Exporter), "site": Ref(Site),
             "devices": Ref(Device, many=True),
+            "ladder": [{"do": "webhook", "webhook": Ref(Webhook), "wait_s": 60}],
         },
         "update": {
             "platform": Ref(Platform), "name": "new", "exporter": Ref(Exporter), "site": Ref(Site),
             "devices": Ref(Device, many=True),
+            "ladder": [{"do": "webhook", "webhook": Ref(Webhook), "wait_s": 60}],
         },
         "restore": {"version": 1},
         "clone": {"name": "new copy"},
@@ -133,7 +135,8 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
         "release": {},
     },
     "CasesView": {
-        "acknowledge": {}, "repair": {}, "note": {"text": "x"}, "share": {}, "unshare": {}, "cancel": {"reason": "x"},
+        "acknowledge": {}, "approve": {}, "repair": {}, "note": {"text": "x"}, "share": {}, "unshare": {},
+        "cancel": {"reason": "x"},
     },
     "AuditView": {"export": {}},
     "TokensView": {

@@ -56,7 +56,7 @@ SHAPED = {
     "SmsMessage.to", "InboundSms.sender", "User.phone", "Invitation.email", "Invitation.nonce",
 }  # fmt: skip
 JSON_SHAPED = {
-    "ApiToken.scopes", "Job.params", "JobState.changes",
+    "ApiToken.scopes", "Job.params", "Job.ladder", "JobState.changes",
     "Command.params", "Gateway.config", "Snapshot.parts", "Snapshot.targets",
     "Snapshot.errors_total",
 }  # fmt: skip

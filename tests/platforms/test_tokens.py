@@ -2,11 +2,13 @@
 
 import base64
 import json
+import sqlite3
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core import serializers
+from django.db import connection
 
 from platforms import tokens
 from platforms.models import ApiToken, AuditEvent, Platform, User
@@ -126,6 +128,27 @@ def test_last_used_is_written_at_most_once_a_minute(
     row.refresh_from_db()
 
     assert (first, row.last_used_at) == (NOW, NOW + timedelta(seconds=61))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_machine_does_not_wait_for_a_long_write_to_end(issued: tuple[ApiToken, str]) -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("only SQLite has one writer at a time")
+    row, text = issued
+    connection.cursor().execute("PRAGMA busy_timeout = 1234")
+    writer = sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")  # a large round is being stored
+
+    during = tokens.platform_of(text, scope="scrape", now=NOW)
+    row.refresh_from_db()
+    noted_during = row.last_used_at
+    writer.close()
+    after = tokens.platform_of(text, scope="scrape", now=NOW)
+    row.refresh_from_db()
+
+    assert during == after == row.platform_id
+    assert (noted_during, row.last_used_at) == (None, NOW)
+    assert connection.cursor().execute("PRAGMA busy_timeout").fetchone() == (1234,)
 
 
 def test_a_refused_token_is_not_noted_as_used(issued: tuple[ApiToken, str]) -> None:

@@ -37,10 +37,12 @@ from platforms.services import create_platform  # noqa: E402
 from remosa.lib.clock import utcnow  # noqa: E402
 from sms.models import Gateway, SmsMessage  # noqa: E402
 from sms.outbox import Claim, Pump  # noqa: E402
+from sms.services import enqueue  # noqa: E402
 from sms.states import SmsState  # noqa: E402
 
 UNFINISHED = (SmsState.QUEUED, SmsState.CLAIMED, SmsState.SENDING)
 PATIENCE_S = 40.0
+NOTICE = "notice/"  # so begin the names of cells that are a message to people
 
 
 class ResendingPump(Pump):
@@ -52,6 +54,9 @@ class ResendingPump(Pump):
 
 class BarrierlessPump(Pump):
     """The mistake of the second control: ``sending`` is written after the first byte has left."""
+
+    def _is_asked_about(self, message):
+        return True
 
     def _commit_to_sending(self, claim, gateway, *, now):
         pass
@@ -99,28 +104,36 @@ def setup(job: dict) -> None:
 
 
 def produce(job: dict) -> None:
-    """Ask for one power cycle per cell, with the cell as idempotency key; perhaps die on the way."""
+    """Ask for one power cycle (or one notice) per cell, with the cell as key; perhaps die on the way."""
     for cell in job["cells"]:
         with transaction.atomic():
-            request_command(
-                device=Device.objects.get(name=cell),
-                template_key="power_cycle",
-                params={"minutes": 1},
-                source="job",
-                idem_key=cell,
-                cause_id=uuid.uuid5(uuid.NAMESPACE_URL, cell),
-                now=utcnow(),
-                ttl=timedelta(minutes=5),
-            )
+            ask_for(cell)
             if job["die_at"] == "enqueue_before_commit":
                 die()
         if job["die_at"] == "enqueue_after_commit":
             die()
 
 
+def ask_for(cell: str) -> None:
+    if cell.startswith(NOTICE):
+        enqueue(
+            platform=Platform.objects.get(name=cell), to="+79161234567", body="notice", purpose="notice",
+            dedupe_key=cell, now=utcnow(),
+        )  # fmt: skip
+        return
+    request_command(
+        device=Device.objects.get(name=cell), template_key="power_cycle", params={"minutes": 1}, source="job",
+        idem_key=cell, cause_id=uuid.uuid5(uuid.NAMESPACE_URL, cell), now=utcnow(), ttl=timedelta(minutes=5),
+    )  # fmt: skip
+
+
+def cell_of(row: SmsMessage) -> str:
+    return row.command.idem_key if row.command else row.dedupe_key
+
+
 def work(job: dict) -> None:
     """Drain, and die the first time that a message reaches the point of its cell."""
-    cells = {row.pk: row.command.idem_key for row in SmsMessage.objects.select_related("command")}
+    cells = {row.pk: cell_of(row) for row in SmsMessage.objects.select_related("command")}
 
     def checkpoint(name: str, message_id: uuid.UUID) -> None:
         if job["points"].get(cells[message_id]) != name:
@@ -171,7 +184,7 @@ def report(job: dict) -> None:
     messages = [
         {
             "id": str(row.pk),
-            "cell": row.command.idem_key,
+            "cell": cell_of(row),
             "state": row.state,
             "segments": row.segments,
             "reason": row.reason,

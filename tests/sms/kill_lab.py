@@ -40,10 +40,11 @@ class Cell:
     point: str
     mode: str
     repeat: int = 0
+    is_notice: bool = False  # a message to people, not a command
 
     @property
     def name(self) -> str:
-        return f"{self.point}/{self.mode}/{self.repeat}"
+        return f"{'notice/' * self.is_notice}{self.point}/{self.mode}/{self.repeat}"
 
 
 @dataclass(frozen=True)
@@ -179,11 +180,13 @@ def judge(cells: list[str], told: Mapping[str, Any], taken: Mapping[str, int], *
     duplicates, lost, lies, quota = [], [], [], []
     for cell in cells:
         command, message = commands.get(cell), messages.get(cell)
-        if command is None or message is None:
+        is_notice = cell.startswith("notice/")
+        if message is None or (command is None) != is_notice:
             lost.append(f"{cell}: no row")
             continue
-        states, sends = {command["state"], message["state"]}, taken.get(message["id"], 0)
-        seen = f"{cell}: {sends} sent, command {command['state']}, message {message['state']} ({message['reason']})"
+        of_command = command["state"] if command else message["state"]
+        states, sends = {of_command, message["state"]}, taken.get(message["id"], 0)
+        seen = f"{cell}: {sends} sent, command {of_command}, message {message['state']} ({message['reason']})"
         if sends > 1:
             duplicates.append(seen)
         if states & UNFINISHED:

@@ -1,23 +1,29 @@
 """Kill -9 at every point of the outbox, against gateways that misbehave in every way.
 
-9 points × 9 behaviours, on real processes, real sockets and real databases. Whoever dies: no command is
-sent twice, none is lost, none says "not sent" when it was, and the quota adds up. The same harness
-must find the faults of two outboxes that were built without the barrier.
+9 points × 9 behaviours for commands, and the points of a message to people, on real processes, real sockets and
+real databases. Whoever dies: no command is sent twice, none is lost, none says "not sent" when it was, and the
+quota adds up. The same harness must find the faults of two outboxes that were built without the barrier.
 """
 
 import itertools
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from tests.sms.gateway_server import MODES, TAKES
 from tests.sms.kill_lab import POINTS, Cell, Findings, Lab, judge
 
-MATRIX = [Cell(point, mode) for point, mode in itertools.product(POINTS, MODES)]
+# a message to people is claimed and passes the barrier at once
+NOTICES = [Cell(point, "ok", is_notice=True) for point in POINTS if point != "after_claim"]
+MATRIX = [*(Cell(point, mode) for point, mode in itertools.product(POINTS, MODES)), *NOTICES]
 # every point, against a gateway that accepts, one that does not yet, and one of which nobody knows
-QUICK = [Cell(point, mode) for point, mode in itertools.product(POINTS, ("ok", "429", "reset_after"))]
+QUICK = [
+    *(Cell(point, mode) for point, mode in itertools.product(POINTS, ("ok", "429", "reset_after"))),
+    *NOTICES,
+]
 REPEATS = 5
 
 pytestmark = pytest.mark.timeout(600)  # half a minute on an idle machine
@@ -63,7 +69,7 @@ def test_whole_matrix_stays_clean_when_repeated(database, tmp_path, request, fig
 
     found = []
     for number in range(REPEATS):
-        cells = [Cell(cell.point, cell.mode, number) for cell in MATRIX]
+        cells = [replace(cell, repeat=number) for cell in MATRIX]
         found.append(lab.matrix(cells))
         check(found[-1], cells)
 
@@ -74,12 +80,14 @@ def test_whole_matrix_stays_clean_when_repeated(database, tmp_path, request, fig
 @pytest.mark.parametrize("pump", ["resending", "barrierless"])
 def test_outbox_without_the_barrier_is_caught(on_sqlite, pump):
     """The control: a harness that finds nothing here would find nothing anywhere."""
-    cells = [Cell("after_post", mode) for mode in MODES]
+    cells = [Cell("after_post", mode, is_notice=is_notice) for mode in MODES for is_notice in (False, True)]
 
     found = on_sqlite.matrix(cells, pump=pump)
 
-    caught = {line.split("/")[1] for line in found.duplicates}
-    assert caught == set(MODES) & TAKES
+    caught = {line.partition("after_post")[::2] for line in found.duplicates}
+    assert {(kind, rest.split("/")[1]) for kind, rest in caught} == {
+        (kind, mode) for kind in ("", "notice/") for mode in set(MODES) & TAKES
+    }
 
 
 @pytest.mark.parametrize("point", ["after_claim", "barrier_before_commit", "after_barrier"])

@@ -38,7 +38,7 @@ def test_due_message_is_sent_and_paid(north, gateway, fake, pump):
 
     assert pump.drain() == 1
     assert fresh(message).state == S.SENT
-    assert path(message) == [S.QUEUED, S.CLAIMED, S.SENDING, S.SENT]
+    assert path(message) == [S.QUEUED, S.SENDING, S.SENT]
     assert (message.gateway, message.gateway_ref, message.attempts) == (gateway, f"ref-{message.pk}", 1)
     assert message.price == Decimal("2.50") * message.segments
     assert (message.lease_owner, message.lease_until) == ("", None)
@@ -211,7 +211,7 @@ def test_command_taken_back_before_the_barrier_is_not_sent(north, alice, gateway
 
 
 def test_message_taken_back_after_the_claim_is_not_sent(north, gateway, fake, clock):
-    message = make_notice(north)
+    message = make_command(north).sms
 
     def taken_back(name, _message_id):
         if name == "after_claim":
@@ -272,7 +272,7 @@ def test_worker_lost_past_the_barrier_leaves_an_unknown(north, gateway, fake, pu
 def test_stopped_worker_that_wakes_up_does_not_send(
     north, gateway, fake, pump, clock, stops_at, state, sends
 ):
-    message = make_notice(north)
+    message = make_command(north).sms
 
     def stopped(name, _message_id):
         if name == stops_at:

@@ -62,7 +62,7 @@ def test_first_final_report_stays(sent, gateway, clock, first, then):
 
     assert apply_delivery_report(delivered=then, **report) == "repeated"
     assert fresh(sent).state == state
-    assert sent.events.count() == 5
+    assert sent.events.count() == 4
 
 
 @pytest.mark.parametrize("ids", [{"ref": "nobody's"}, {"client_ref": "no uuid"}, {}, {"ref": ""}])

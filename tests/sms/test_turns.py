@@ -65,6 +65,23 @@ def test_newcomer_is_noticed_soon_though_another_never_ends(clock):
     assert {take(), take()} == {1, 2}
 
 
+def test_places_are_shared_out_in_turn(clock):
+    turns = Turns(monotonic=clock.monotonic, at_once=3)
+
+    assert turns.take_many(4, lambda: [1, 2, 3], look=False) == {1: 2, 2: 1, 3: 1}
+    assert turns.take_many(9, lambda: [], look=False) == {1: 1, 2: 2, 3: 2}
+    assert turns.hold_back()
+
+
+def test_who_was_heard_of_is_known_without_a_look(clock):
+    turns, asked = Turns(monotonic=clock.monotonic), []
+    turns.hears([7])
+
+    assert turns.take_many(1, lambda: asked.append(1) or [], look=False) == {7: 1}
+    turns.has_nothing(7)
+    assert (turns.take_many(1, lambda: asked.append(1) or [], look=False), asked) == ({}, [1])
+
+
 # --- in the outbox -------------------------------------------------------------------------------------
 def order_of(fake) -> list[str]:
     """Whose messages left, one after the other."""

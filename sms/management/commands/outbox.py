@@ -10,6 +10,10 @@ from django.core.management.base import BaseCommand, CommandParser
 from sms.outbox import Pump, owner_name
 from sms.worker import Worker
 
+KNOWS_GATEWAYS_S = (
+    5.0  # a new gateway is used after this time at the latest; what is changed or stopped, at once
+)
+
 
 class Command(BaseCommand):
     help = "Send what is in the outbox and read the gateways' inboxes, until SIGTERM."
@@ -23,7 +27,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         # one sender stays free of each platform, whatever its gateway does
-        pump = Pump(owner_name("outbox"), at_once=max(1, options["threads"] - 1))
+        pump = Pump(
+            owner_name("outbox"), at_once=max(1, options["threads"] - 1), knows_gateways_s=KNOWS_GATEWAYS_S
+        )
         if options["once"]:
             self.stdout.write(str(pump.run_once(threads=options["threads"])))
             return
