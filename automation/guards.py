@@ -296,6 +296,9 @@ def power(candidate: Candidate, now: datetime) -> Refusal | None:
     if socket.model is None or not (candidate.by_person or is_bench_checked(socket)):
         model = f"{socket.model} {firmware_of(socket)}".strip()
         return Refusal("power", "model_not_checked", {"model": model})
+    waits = next((row for row in (candidate.device, socket) if row.recheck_since is not None), None)
+    if waits is not None and not candidate.by_person:
+        return Refusal("power", "not_rechecked", {"device": waits.name})
     plan = plan_of(candidate.job, socket, link.line)
     if plan is None:
         return Refusal(

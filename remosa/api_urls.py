@@ -20,10 +20,12 @@ from devices.api import (
     CommandsView,
     CommandTemplatesView,
     DeviceEventsView,
+    DeviceModelsView,
     DevicesView,
     OnboardingsView,
     PowerLinksView,
     RestorationsView,
+    SavedFiltersView,
     SharesView,
     SitesView,
 )
@@ -74,6 +76,8 @@ router.register("invitations", InvitationsView, basename="invitation")
 router.register("sites", SitesView, basename="site")
 router.register("devices", DevicesView, basename="device")
 router.register("device-shares", SharesView, basename="device-share")
+router.register("device-models", DeviceModelsView, basename="device-model")
+router.register("device-filters", SavedFiltersView, basename="device-filter")
 router.register("device-links", PowerLinksView, basename="device-link")
 router.register("onboardings", OnboardingsView, basename="onboarding")
 router.register("command-templates", CommandTemplatesView, basename="command-template")
