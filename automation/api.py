@@ -28,6 +28,7 @@ from automation.models import (
     JobState,
     JobVersion,
     Maintenance,
+    Webhook,
 )
 from automation.services import jobs, shares
 from automation.services.cases import NOTE_LENGTH, acknowledge, add_note, approve, cancel_case, repair_now
@@ -238,6 +239,35 @@ class JobsView(Reads, Creates, Changes, Deletes, PlatformViewSet):
     def templates(self, request: Request) -> Response:
         """Jobs that most people want: ``fields`` are for a POST to this collection, with a platform and a name."""
         return Response(JobTemplateSerializer(TEMPLATES, many=True).data)
+
+
+# --- webhooks ------------------------------------------------------------------------------------
+
+
+class WebhookSerializer(PlatformSerializer):
+    """An address that a job's ladder may call. Its secret signs the calls; it is written and never read."""
+
+    class Meta:
+        model = Webhook
+        fields = ["id", "platform", "name", "url", "secret", "is_enabled", "created_at"]
+        read_only_fields = ["created_at"]
+        extra_kwargs = {"secret": {"write_only": True, "required": False, "max_length": 500}}
+
+
+class WebhooksView(Reads, Creates, Changes, Deletes, PlatformViewSet):
+    """Webhooks of a platform, for those who manage its jobs: an address may hold a secret of its own."""
+
+    model = Webhook
+    serializer_class = WebhookSerializer
+    related = ("platform",)
+    filterset_fields = {"platform": ["exact"], "is_enabled": ["exact"]}
+    search_fields = ("name",)
+    ordering_fields = ("name", "created_at")
+    ordering = ("platform", "name", "pk")
+
+    def visible(self) -> models.QuerySet:
+        managed = Webhook.objects.visible_to(self.request.user, Perm.MANAGE_DEVICES)
+        return super().visible().filter(pk__in=managed.values("pk"))
 
 
 # --- maintenance ---------------------------------------------------------------------------------

@@ -218,6 +218,10 @@ def refusal_sentence(guard: str, reason: str, data: Data, *, names: bool = True)
             _("The model %(model)s was not checked on the bench: only people may switch it.")
             % {"model": data.get("model", "")}
         ),
+        "not_rechecked": lambda: (
+            _("“%(device)s” was moved, replaced or returned, and nobody has seen it work since.")
+            % {"device": data.get("device", "")}
+        ),
         "no_such_command": lambda: (
             _("The model %(model)s has no command “%(command)s”.")
             % {"model": data.get("model", ""), "command": data.get("command", "")}

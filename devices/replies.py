@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, cast, get_args
 
+from django.utils.translation import gettext as _
+
 from devices.catalogue import TemplateSpec
 from devices.errors import DevicesError
 from devices.pattern_cost import MAX_GROUPS, PatternError, cost_of
@@ -133,11 +135,11 @@ class ReplyRule:
         """Read and check one rule; raises ReplyRuleError."""
         name = plain.get("name") if isinstance(plain, Mapping) else None
         if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name):
-            raise ReplyRuleError("a rule is an object with a name of small Latin letters, digits and _")
+            raise ReplyRuleError(_("a rule is an object with a name of small Latin letters, digits and _"))
         try:
             return _read_rule(plain)
         except (TypeError, ValueError, PatternError) as exc:
-            raise ReplyRuleError(f"rule {name}: {exc}") from exc
+            raise ReplyRuleError(_("rule %(name)s: %(why)s") % {"name": name, "why": exc}) from exc
 
 
 @dataclass(frozen=True)
@@ -292,7 +294,7 @@ def _read_rule(plain: Mapping[str, Any]) -> ReplyRule:
     if verdict not in VERDICTS:
         raise ValueError(f"verdict must be one of {', '.join(VERDICTS)}")
     if verdict == "confirmed" and answers.is_empty:
-        raise ValueError("what confirms must say in answers which keys, powers or effects it confirms")
+        raise ValueError(_("what confirms must say in answers which keys, powers or effects it confirms"))
     lists = {key: _read_facts(plain.get(key, {}), groups) for key in ("facts", "echoes")}
     return ReplyRule(**{**plain, **lists, "answers": answers})
 
@@ -300,15 +302,15 @@ def _read_rule(plain: Mapping[str, Any]) -> ReplyRule:
 def _check_pattern(pattern: str) -> frozenset[str]:
     """The names of the groups of a pattern that is safe to run on any text of MAX_TEXT characters."""
     if not 1 <= len(pattern) <= MAX_PATTERN:
-        raise ValueError(f"pattern must have 1 to {MAX_PATTERN} characters")
+        raise ValueError(_("pattern must have 1 to %(most)d characters") % {"most": MAX_PATTERN})
     if pattern.count("(") > MAX_GROUPS:
-        raise ValueError(f"pattern may have {MAX_GROUPS} groups")
+        raise ValueError(_("pattern may have %(most)d groups") % {"most": MAX_GROUPS})
     try:
         compiled = re.compile(pattern)
     except (re.error, OverflowError, FutureWarning) as exc:
-        raise ValueError(f"pattern is no regular expression: {exc}") from exc
+        raise ValueError(_("pattern is no regular expression: %(why)s") % {"why": exc}) from exc
     if cost_of(pattern, longest=MAX_TEXT) > MAX_COST:
-        raise ValueError("pattern can match in too many ways: bound its repeats, for example {1,20} for +")
+        raise ValueError(_("pattern can match in too many ways: bound its repeats, for example {1,20} for +"))
     return frozenset(compiled.groupindex)
 
 
@@ -330,7 +332,7 @@ def _read_facts(plain: Any, groups: frozenset[str]) -> tuple[Fact, ...]:
 
 def _read_fact(name: object, value: Any, groups: frozenset[str]) -> Fact:
     if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,39}(?:\{line\})?", name):
-        raise ValueError("the name of a fact has small Latin letters, digits and _")
+        raise ValueError(_("the name of a fact has small Latin letters, digits and _"))
     if "{line}" in name and "line" not in groups:
         raise ValueError(f"{name} needs a group named line")
     if isinstance(value, get_args(FactValue)):
@@ -339,7 +341,9 @@ def _read_fact(name: object, value: Any, groups: frozenset[str]) -> Fact:
         raise ValueError(f"{name} is a value, or an object with group, type and words")
     group, type_, words = value.get("group"), value.get("type", "text"), value.get("words", {})
     if group not in groups:
-        raise ValueError(f"{name}: the pattern has no group {group!r}")
+        raise ValueError(
+            _("%(name)s: the pattern has no group %(group)s") % {"name": name, "group": repr(group)}
+        )
     if type_ not in FACT_TYPES or (type_ == "word") != bool(words):
         raise ValueError(f"{name}: type is one of {', '.join(FACT_TYPES)}; word, and nothing else, has words")
     if not isinstance(words, Mapping) or not all(

@@ -32,6 +32,13 @@ def event_sentence(kind: str, data: Mapping[str, Any]) -> str:
         "not_on_again": lambda: _(
             "REMOSA cannot get %(output)s on again. It goes on trying: look at the socket."
         ) % output,
+        "removed_dark": lambda: _(
+            "The socket was taken out of service while %(output)s was off. Nobody switches it on any more: look "
+            "whether the players there have power."
+        ) % output,
+        "device_removed": lambda: _("The socket was taken out of service."),
+        "device_moved": lambda: _("The socket belongs to another platform now."),
+        "platform_inactive": lambda: _("The platform is not active."),
         "on_again": lambda: _("It is certain that %(output)s is on again.") % output,
         "silent": lambda: silence(data),
         "sim_payment": lambda: _("The SIM of the socket is paid until %(until)s.") % {"until": _day(data.get("until"))},
@@ -41,6 +48,20 @@ def event_sentence(kind: str, data: Mapping[str, Any]) -> str:
         "off_not_sent": lambda: _("The OFF did not get through: nothing was switched off."),
     }  # fmt: skip
     return sentences[kind]() if kind in sentences else f"{kind.replace('_', ' ')}"
+
+
+def dark_sentence(*, way: str, state: str, line: int, minutes: int) -> str:
+    """An output that is off now, or may be, and what is done about it; "" where nothing was switched off yet."""
+    output = {"output": output_words(line), "minutes": minutes}
+    if state == "arming":
+        return ""
+    if state == "broken":
+        return event_sentence("left_dark" if way == "watch" else "not_on_again", {"line": line})
+    if way == "watch":
+        return _("A person switched %(output)s off. Nobody switches it on unasked.") % output
+    if state == "dark":
+        return _("REMOSA switched %(output)s off for %(minutes)d min and switches it on again.") % output
+    return _("REMOSA is switching %(output)s on again and waits for proof.") % output
 
 
 def silence(data: Mapping[str, Any]) -> str:

@@ -10,7 +10,9 @@ from notifications.models import Notice
 from notifications.services import address
 from remosa.lib.tasks import later
 
-TOLD_OF = ("left_dark", "not_on_again", "on_again", "off_unasked", "silent", "sim_payment")
+TOLD_OF = (
+    "left_dark", "not_on_again", "removed_dark", "on_again", "off_unasked", "silent", "sim_payment",
+)  # fmt: skip
 MISSED = timedelta(hours=1)  # how far back events are looked for whose bell was lost
 
 

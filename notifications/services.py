@@ -77,8 +77,12 @@ def recipients(case: Case) -> list[User]:
 
 
 def address(notice: Notice, case: Case, *, now: datetime) -> None:
-    """Queue the notice for each person of the case, by every channel that reaches them."""
-    people = recipients(case) or list(User.objects.filter(is_superuser=True, is_active=True))
+    """Queue the notice for each person of the case, by every channel that reaches them.
+
+    Of a platform that was closed only the operator hears: its people cannot look any more.
+    """
+    people = recipients(case) if case.platform.is_active else []
+    people = people or list(User.objects.filter(is_superuser=True, is_active=True))
     address_to(notice, people, now=now)
 
 

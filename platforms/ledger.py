@@ -41,11 +41,12 @@ def charge(
     reserved_at: datetime | None = None,
     purpose: str = "",
     is_certain: bool = True,
+    is_beyond_limit: bool = False,
 ) -> None:
     """Write one SMS down, in the caller's transaction; repeating it is harmless. See ``entry``."""
     line = entry(
         platform=platform, direction=direction, subject_id=subject_id, units=units, tariff=tariff, at=at,
-        reserved_at=reserved_at, purpose=purpose, is_certain=is_certain,
+        reserved_at=reserved_at, purpose=purpose, is_certain=is_certain, is_beyond_limit=is_beyond_limit,
     )  # fmt: skip
     try:
         with transaction.atomic():
@@ -66,6 +67,7 @@ def entry(
     reserved_at: datetime | None = None,
     purpose: str = "",
     is_certain: bool = True,
+    is_beyond_limit: bool = False,
 ) -> LedgerEntry:
     """One SMS as a line of the ledger, not yet written.
 
@@ -80,6 +82,7 @@ def entry(
         gateway_name=tariff.gateway_name[:100], units=units, unit_cost=tariff.unit_cost,
         cost_currency=tariff.currency, unit_price=tariff.unit_cost if price is None else price,
         price_currency=tariff.currency if price is None else platform.currency, is_certain=is_certain,
+        is_beyond_limit=is_beyond_limit,
     )  # fmt: skip
 
 
@@ -246,10 +249,21 @@ def _sums(found: Statement, *, with_cost: bool) -> Sheet:
 
 
 def _details(found: Statement, *, with_cost: bool) -> Sheet:
-    names = ["at", "gateway", "direction", "purpose", "sms", "parts", "price", "currency", "certain"]
+    names = [
+        "at",
+        "gateway",
+        "direction",
+        "purpose",
+        "sms",
+        "parts",
+        "price",
+        "currency",
+        "certain",
+        "beyond_limit",
+    ]
     titles = [
         _("time"), _("gateway"), _("direction"), _("purpose"), _("SMS"), _("parts"), _("price"), _("currency"),
-        _("certain"),
+        _("certain"), _("beyond the limit"),
     ]  # fmt: skip
     if with_cost:
         names += ["cost", "cost_currency"]
@@ -265,6 +279,7 @@ def _details(found: Statement, *, with_cost: bool) -> Sheet:
                 entry.at.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S %z"), entry.gateway_name,
                 Direction(entry.direction).label, entry.purpose, str(entry.subject_id), entry.units, entry.price,
                 entry.price_currency, _("yes") if entry.is_certain else _("no"),
+                _("yes") if entry.is_beyond_limit else _("no"),
             ]  # fmt: skip
             yield row + ([entry.cost, entry.cost_currency] if with_cost else [])
 

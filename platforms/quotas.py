@@ -45,9 +45,19 @@ def _ceiling(kind: str, *, for_people: bool) -> Subquery:
 
 
 def reserve(
-    *, platform: Platform, kind: str, units: int, key: uuid.UUID, at: datetime, for_people: bool
+    *,
+    platform: Platform,
+    kind: str,
+    units: int,
+    key: uuid.UUID,
+    at: datetime,
+    for_people: bool,
+    beyond_limit: bool = False,
 ) -> None:
-    """Promise ``units`` to the work ``key``; QuotaExceeded when they do not fit. Repeating a key is harmless."""
+    """Promise ``units`` to the work ``key``; QuotaExceeded when they do not fit. Repeating a key is harmless.
+
+    ``beyond_limit``: the work has to be done whatever the limit says. It counts all the same, and is marked.
+    """
     period = sms_period(platform, at) if kind == SMS else ALWAYS
     with transaction.atomic():
         _reservation, created = QuotaReservation.objects.get_or_create(
@@ -56,29 +66,32 @@ def reserve(
         if not created:
             return
         Usage.objects.bulk_create([Usage(platform=platform, kind=kind, period=period)], ignore_conflicts=True)
-        fits = Usage.objects.filter(platform=platform, kind=kind, period=period).annotate(
-            ceiling=_ceiling(kind, for_people=for_people)
+        usage = Usage.objects.filter(platform=platform, kind=kind, period=period)
+        fits = usage.annotate(ceiling=_ceiling(kind, for_people=for_people)).filter(
+            ceiling__gte=F("used") + F("reserved") + units
         )
-        if not fits.filter(ceiling__gte=F("used") + F("reserved") + units).update(
-            reserved=F("reserved") + units
-        ):
+        if fits.update(reserved=F("reserved") + units):
+            return
+        if not beyond_limit:
             raise QuotaExceeded(
                 kind=kind, wanted=units, left=remaining(platform, kind, at=at, for_people=for_people)
             )
+        usage.update(reserved=F("reserved") + units)
+        QuotaReservation.objects.filter(key=key).update(is_beyond_limit=True)
 
 
-def settle(*, key: uuid.UUID, spent: bool) -> bool:
-    """Commit (``spent``) or release a reservation, once; False when it was settled before or never made."""
+def settle(*, key: uuid.UUID, spent: bool) -> QuotaReservation | None:
+    """Commit (``spent``) or release a reservation, once; None when it was settled before or never made."""
     target = QuotaReservation.State.COMMITTED if spent else QuotaReservation.State.RELEASED
     with transaction.atomic(savepoint=False):
         mine = QuotaReservation.objects.filter(key=key, state=QuotaReservation.State.RESERVED)
         if not mine.update(state=target):
-            return False
+            return None
         row = QuotaReservation.objects.get(key=key)
         Usage.objects.filter(platform=row.platform_id, kind=row.kind, period=row.period).update(
             reserved=F("reserved") - row.units, used=F("used") + (row.units if spent else 0)
         )
-    return True
+    return row
 
 
 def settle_all(keys: Collection[uuid.UUID], *, spent: bool) -> frozenset[uuid.UUID]:

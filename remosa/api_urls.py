@@ -12,7 +12,7 @@ from rest_framework.routers import APIRootView, DefaultRouter
 from rest_framework.views import APIView
 
 from automation.alerts_api import AlertSourcesView, AlertsView
-from automation.api import CasesView, HolidaysView, JobsView, MaintenanceView
+from automation.api import CasesView, HolidaysView, JobsView, MaintenanceView, WebhooksView
 from automation.prometheus_api import PrometheusDevicesView
 from automation.stops_api import StopsView
 from devices.api import (
@@ -20,10 +20,12 @@ from devices.api import (
     CommandsView,
     CommandTemplatesView,
     DeviceEventsView,
+    DeviceModelsView,
     DevicesView,
     OnboardingsView,
     PowerLinksView,
     RestorationsView,
+    SavedFiltersView,
     SharesView,
     SitesView,
 )
@@ -74,6 +76,8 @@ router.register("invitations", InvitationsView, basename="invitation")
 router.register("sites", SitesView, basename="site")
 router.register("devices", DevicesView, basename="device")
 router.register("device-shares", SharesView, basename="device-share")
+router.register("device-models", DeviceModelsView, basename="device-model")
+router.register("device-filters", SavedFiltersView, basename="device-filter")
 router.register("device-links", PowerLinksView, basename="device-link")
 router.register("onboardings", OnboardingsView, basename="onboarding")
 router.register("command-templates", CommandTemplatesView, basename="command-template")
@@ -90,6 +94,7 @@ router.register("exporters", ExportersView, basename="exporter")
 router.register("jobs", JobsView, basename="job")
 router.register("alerts", AlertsView, basename="alert")
 router.register("alert-sources", AlertSourcesView, basename="alert-source")
+router.register("webhooks", WebhooksView, basename="webhook")
 router.register("maintenance", MaintenanceView, basename="maintenance")
 router.register("holidays", HolidaysView, basename="holidays")
 router.register("cases", CasesView, basename="case")

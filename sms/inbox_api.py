@@ -9,20 +9,27 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from devices.models import Command
+from devices.models import Command, Device
 from devices.replies import ReplyRuleError
 from platforms.api.errors import Conflict, Invalid
 from platforms.api.serializers import ObjectField, VisibleRelatedField
 from platforms.roles import Perm
 from remosa.lib.clock import utcnow
 from sms.errors import SmsInvalid
-from sms.services.inbox import assign, teach
+from sms.services.inbox import assign, assign_device, teach
 
 
 class AssignSerializer(serializers.Serializer):
-    """Which command the SMS answers."""
+    """Which command the SMS answers; or, for one from an unknown number, which socket sent it."""
 
-    command = VisibleRelatedField(queryset=Command.objects.all())
+    command = VisibleRelatedField(queryset=Command.objects.all(), required=False)
+    device = VisibleRelatedField(queryset=Device.objects.all(), required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if len(attrs) != 1:
+            sentence = _("Name the command that it answers, or the socket that sent it.")
+            raise serializers.ValidationError({"command": [sentence]})
+        return attrs
 
 
 class TeachSerializer(serializers.Serializer):
@@ -47,12 +54,17 @@ class InboxActions:
     @extend_schema(request=AssignSerializer, responses={204: None})
     @action(detail=True, methods=["post"])
     def assign(self, request: Request, pk: str | None = None) -> Response:
-        """Say which command this SMS answers; 409 when it is settled already."""
+        """Say which command this SMS answers, or which socket sent it; 409 when that is known already."""
         row: Any = self.get_object()  # type: ignore[attr-defined]
         asked = AssignSerializer(data=request.data, context=self.get_serializer_context())  # type: ignore[attr-defined]
         asked.is_valid(raise_exception=True)
         try:
-            done = assign(row, command=asked.validated_data["command"], by=request.user, now=utcnow())
+            if "device" in asked.validated_data:
+                done = assign_device(
+                    row, device=asked.validated_data["device"], by=request.user, now=utcnow()
+                )
+            else:
+                done = assign(row, command=asked.validated_data["command"], by=request.user, now=utcnow())
         except SmsInvalid as exc:
             raise Invalid(str(exc), {name: [text] for name, text in exc.fields.items()}) from exc
         if not done:

@@ -15,7 +15,7 @@ from sms import spool
 from sms.display import reason_text
 from sms.models import Gateway, InboundSms, ModemStatus, SmsMessage
 from sms.services.gateways import has_own_process
-from sms.states import InboundState, SmsState
+from sms.states import WAITS_FOR_A_PERSON, InboundState, SmsState
 
 S = SmsState
 LATE = timedelta(minutes=2)  # a running outbox would have moved a row by now
@@ -184,8 +184,8 @@ def _of_inbox(platform_ids: Collection[int], *, everything: bool, now: datetime)
     mine = Q(platform__in=platform_ids) | (Q(platform=None) if everything else Q(pk__in=[]))
     rows = InboundSms.objects.filter(mine)
     waiting = Q(state=InboundState.RECEIVED, received_at__lt=now - LATE)
-    placed = Q(state__in=[InboundState.UNMATCHED, InboundState.AMBIGUOUS])
-    told = rows.filter(state__in=[InboundState.RECEIVED, InboundState.UNMATCHED, InboundState.AMBIGUOUS]).aggregate(
+    placed = Q(state__in=WAITS_FOR_A_PERSON)
+    told = rows.filter(state__in=[InboundState.RECEIVED, *WAITS_FOR_A_PERSON]).aggregate(
         waiting=Count("pk", filter=waiting), waiting_since=Min("received_at", filter=waiting),
         placed=Count("pk", filter=placed), placed_since=Min("received_at", filter=placed),
     )  # fmt: skip
@@ -199,8 +199,9 @@ def _of_inbox(platform_ids: Collection[int], *, everything: bool, now: datetime)
         Stuck(
             _("Incoming SMS that answer nothing"), told["placed"], told["placed_since"],
             _("From a stranger, or it fits no command, or several."),
-            _("Read them: enter the number at its device, or set them aside."), "amber",
-            "sms_inboundsms", "state__exact=unmatched",
+            _("Read them: say what each answers, make a rule, enter the number at its device, or set it aside."),
+            "amber",
+            "sms_inboundsms", "trouble=waits",
         ),
     ]  # fmt: skip
     bad = list(spool.folder().glob("*.bad")) if everything and spool.folder().is_dir() else []

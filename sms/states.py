@@ -20,7 +20,10 @@ may have been.
 
 Incoming::
 
-    received -> matched | unmatched | ambiguous | ignored      unmatched, ambiguous -> matched | ignored
+    received -> matched | understood | unmatched | ambiguous | ignored
+                             unmatched, ambiguous -> matched | understood | ignored
+
+``understood`` answers no command, and needs nobody: what it says stands in the facts and events of its device.
 """
 
 from django.db import models
@@ -62,6 +65,7 @@ SMS = Lifecycle(
 class InboundState(models.TextChoices):
     RECEIVED = "received", _("received")
     MATCHED = "matched", _("matched")
+    UNDERSTOOD = "understood", _("understood")
     UNMATCHED = "unmatched", _("unmatched")
     AMBIGUOUS = "ambiguous", _("ambiguous")
     IGNORED = "ignored", _("set aside")
@@ -70,10 +74,12 @@ class InboundState(models.TextChoices):
 I = InboundState  # noqa: E741  the table below reads best with one letter
 INBOUND = Lifecycle(
     {
-        I.RECEIVED: frozenset({I.MATCHED, I.UNMATCHED, I.AMBIGUOUS, I.IGNORED}),
-        I.UNMATCHED: frozenset({I.MATCHED, I.IGNORED}),
-        I.AMBIGUOUS: frozenset({I.MATCHED, I.IGNORED}),
+        I.RECEIVED: frozenset({I.MATCHED, I.UNDERSTOOD, I.UNMATCHED, I.AMBIGUOUS, I.IGNORED}),
+        I.UNMATCHED: frozenset({I.MATCHED, I.UNDERSTOOD, I.IGNORED}),
+        I.AMBIGUOUS: frozenset({I.MATCHED, I.UNDERSTOOD, I.IGNORED}),
         I.MATCHED: frozenset(),
+        I.UNDERSTOOD: frozenset(),
         I.IGNORED: frozenset(),
     }
 )
+WAITS_FOR_A_PERSON = (I.UNMATCHED, I.AMBIGUOUS)

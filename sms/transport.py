@@ -43,6 +43,7 @@ class SmsCommandTransport:
                 now=now,
                 expires_at=command.expires_at,
                 for_people=command.actor_id is not None or command.source == Command.Source.RESTORE,
+                beyond_limit=command.is_owed,
                 command=command,
                 gateway=_gateway_to_avoid(command),
             )

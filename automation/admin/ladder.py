@@ -50,7 +50,9 @@ class LadderWidget(forms.MultiWidget):
         rows = [cells[at : at + PARTS] for at in range(0, len(cells), PARTS)]
         used = max((n for n, row in enumerate(rows, start=1) if any(cell[2] for cell in row)), default=0)
         shown = max(SHOWN, used)
-        return render_to_string("console/ladder.html", {"rows": rows[:shown], "more": rows[shown:]})
+        return render_to_string(
+            "console/ladder.html", {"rows": rows[:shown], "more": rows[shown:], "shown": shown}
+        )
 
 
 class LadderField(forms.MultiValueField):

@@ -13,6 +13,7 @@ from unfold.decorators import display
 from devices.display import command_pill, shown_text
 from devices.models import Command
 from devices.services import cancel_command, close_unknown
+from devices.services.commands import in_the_lane
 from devices.states import CommandState
 from platforms.admin_base import PlatformAdmin
 from platforms.console.deeds import Deed, NoteForm, Refused
@@ -52,7 +53,10 @@ class CommandAdmin(PlatformAdmin):
     )  # fmt: skip
 
     def head_context(self, request: HttpRequest, row: Command) -> dict[str, Any]:
-        return {"command": row, "text": shown_text(row), "state_pill": command_pill(row)}
+        shown = {"command": row, "text": shown_text(row), "state_pill": command_pill(row)}
+        if row.state == S.REQUESTED:
+            shown["waits_for"] = in_the_lane(row.device_id)
+        return shown
 
     def get_readonly_fields(self, request: HttpRequest, obj: Command | None = None) -> list[str]:
         return [*self.fields]

@@ -22,26 +22,30 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidge
 
 from devices.admin.bulk import BulkPages
 from devices.admin.commissioning import CommissioningPage
+from devices.admin.cycle import CyclePages
 from devices.admin.moves import MoveDeeds, ResumeForm
 from devices.admin.photos import PhotoPages
 from devices.admin.saved_filters import SavedFilterPages
 from devices.admin.schedules import SchedulePages
 from devices.admin.send import SendPages
 from devices.display import state_pill
+from devices.facts import fact_lines
 from devices.models import Device, DeviceShare, PowerLink
 from devices.services import (
+    NotRechecked,
     change_share,
     create_device,
     end_share,
     link_power,
     remove_device,
+    return_to_automation,
     share_device,
     unlink_power,
 )
 from devices.services.sims import BEFORE_THE_END
 from platforms import switches
 from platforms.admin_base import PlatformAdmin, PlatformInline, grants_of
-from platforms.console.deeds import Deed, ReasonForm
+from platforms.console.deeds import Deed, ReasonForm, Refused
 from platforms.console.display import DASH, ago, link, pill
 from platforms.console.fields import LabelsField
 from platforms.models import KillSwitch
@@ -135,6 +139,7 @@ class ShareInline(PlatformInline):
 
 @admin.register(Device)
 class DeviceAdmin(
+    CyclePages,
     MoveDeeds,
     CommissioningPage,
     BulkPages,
@@ -212,7 +217,7 @@ class DeviceAdmin(
 
     @display(description=_("observed"), ordering=Device.OBSERVED_AT.desc(nulls_last=True))
     def seen(self, row: Device) -> SafeString | str:
-        return ago(row.observed_at, utcnow())
+        return ago(row.heard_at if row.kind == Device.Kind.SOCKET else row.observed_at, utcnow())
 
     @display(description=_("kind"), ordering="kind")
     def kind_name(self, row: Device) -> str:
@@ -249,8 +254,9 @@ class DeviceAdmin(
             shown.append(
                 (_("SIM"), {"fields": list(SIM_FIELDS if reach[2] == "msisdn" else SIM_FIELDS_READ)})
             )
-        if obj is not None:
-            shown.append((_("Facts"), {"fields": ["facts_shown", "created_at"]}))
+        if obj is not None:  # of a socket they stand at the head of the page
+            facts = ["created_at"] if obj.kind == Device.Kind.SOCKET else ["facts_shown", "created_at"]
+            shown.append((_("Facts"), {"fields": facts}))
         return shown
 
     def head_context(self, request: HttpRequest, row: Device) -> dict[str, Any]:
@@ -258,6 +264,9 @@ class DeviceAdmin(
         return {
             **self.photo_context(row),
             "sim": sim_signs(row, now=utcnow()),
+            "socket_facts": fact_lines(row.facts, lines=row.model.lines if row.model else 1)
+            if row.kind == Device.Kind.SOCKET
+            else [],
             "may_send": bool(self.sendable(request, row)),
             "cycle_url": self._cycle_url(request, row),
             "may_commission": may_commission and self.holds(request, Perm.MANAGE_DEVICES, row),
@@ -271,6 +280,8 @@ class DeviceAdmin(
         socket = link_.socket if link_ else None
         if link_ is None or socket is None or not grants_of(request).sees(socket):
             return ""
+        if url := self.cycle_url(request, socket, link_.line, target=row):
+            return url
         fitting = [
             t for t in self.sendable(request, socket) if t.power == "cycle" and t.line in (0, link_.line)
         ]
@@ -321,7 +332,7 @@ class DeviceAdmin(
 
     @display(description=_("Facts"))
     def facts_shown(self, row: Device) -> SafeString | str:
-        rows = [(name, value) for name, value in row.facts.items() if not isinstance(value, dict | list)]
+        rows = [(line.label, line.value) for line in fact_lines(row.facts)]
         return format_html_join("", "<div><span class='rm-dim'>{}:</span> {}</div>", rows) or DASH
 
     # --- deeds -------------------------------------------------------------------------------------
@@ -341,10 +352,10 @@ class DeviceAdmin(
 
     def resume_automation(self, request: HttpRequest, row: Device, answers: dict[str, Any]) -> str:
         """Deed: end every stop of this device."""
-        self.require_recheck(request, row, answers)
-        while switch := device_stop(row):
-            if not switches.release(switch, by=request.user, now=utcnow()):
-                break
+        try:
+            return_to_automation(row, seen=bool(answers.get("seen")), by=request.user, now=utcnow())
+        except NotRechecked as exc:
+            raise Refused(str(exc)) from exc
         return _g("Automation may act for this device again.")
 
 

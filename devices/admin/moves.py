@@ -17,14 +17,12 @@ from unfold.widgets import (
 from devices.models import Device, DeviceModel, PowerLink, Site
 from devices.services import (
     move_device,
-    proof_since,
-    recheck_passed,
     replace_player,
     replace_sim,
     replace_socket,
     return_to_service,
 )
-from platforms.console.deeds import Deed, ReasonForm, Refused
+from platforms.console.deeds import Deed, ReasonForm
 from platforms.roles import Perm
 from remosa.lib.clock import utcnow
 
@@ -174,20 +172,3 @@ class MoveDeeds:
         """Deed: take it back."""
         return_to_service(row, by=request.user, now=utcnow())
         return _g("It is in service again.")
-
-    def require_recheck(self, request: HttpRequest, row: Device, answers: dict[str, Any]) -> None:
-        """After a move or a replacement automation comes back only with proof, or with a person's word."""
-        if row.recheck_since is None:
-            return
-        proof = proof_since(row, row.recheck_since)
-        if proof is None and not answers.get("seen"):
-            raise Refused(
-                _g(
-                    "Nothing has answered since the change. Send a status or a test cycle, or confirm that "
-                    "you have seen it work."
-                )
-            )
-        reason = (
-            _g("Answered: %(command)s") % {"command": proof.template.name} if proof else _g("Seen to work.")
-        )
-        recheck_passed(row, by=request.user, reason=reason, now=utcnow())

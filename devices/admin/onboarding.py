@@ -134,10 +134,10 @@ class OnboardingAdmin(PlatformAdmin):
 
     # --- deeds and lists -------------------------------------------------------------------------------
 
-    def store(self, request: HttpRequest, row: Onboarding, answers: dict[str, Any]) -> str:
-        """Deed: what was checked is stored by the queue."""
+    def store(self, request: HttpRequest, row: Onboarding, answers: dict[str, Any]) -> HttpResponse:
+        """Deed: what was checked is stored by the queue; the page itself says how far it is."""
         store_onboarding(row, by=request.user, now=utcnow())
-        return _g("The table is being stored. This page follows it.")
+        return HttpResponseRedirect(reverse("admin:devices_onboarding_change", args=[quote(row.pk)]))
 
     def cancel(self, request: HttpRequest, row: Onboarding, answers: dict[str, Any]) -> str:
         """Deed: forget the table."""

@@ -29,7 +29,7 @@ TONES = {
 
 @admin.register(Restoration)
 class RestorationAdmin(PlatformAdmin):
-    list_display = ("socket", "output", "state_now", "asked", "way", "platform")
+    list_display = ("whole", "state_now", "asked", "way", "platform")
     list_filter = ("state", "platform", "way")
     list_select_related = ("device", "platform", "actor")
     search_fields = ("device__name", "reason")
@@ -71,6 +71,10 @@ class RestorationAdmin(PlatformAdmin):
     @display(description=_("socket"), ordering="device__name")
     def socket(self, row: Restoration) -> SafeString:
         return link(reverse("admin:devices_device_change", args=[row.device_id]), row.device)
+
+    @display(description=_("output"), ordering="device__name")
+    def whole(self, row: Restoration) -> str:
+        return f"{row.device}, {output_words(row.line)}"
 
     @display(description=_("output"), ordering="line")
     def output(self, row: Restoration) -> str:

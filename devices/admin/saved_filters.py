@@ -6,7 +6,7 @@ from django import forms
 from django.contrib import messages
 from django.db.models import QuerySet
 from django.db.models.fields.json import KeyTransform
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect, QueryDict
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _g
 from django.utils.translation import gettext_lazy as _
@@ -14,11 +14,9 @@ from django.views.decorators.csrf import csrf_protect
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from devices.models import Device, SavedFilter
+from devices.services.saved_filters import TooManyFilters, keep_filter, tidy
 from platforms.console.fields import LABEL
 from remosa.lib.clock import utcnow
-
-NOT_KEPT = ("p", "e", "all", "_popup", "_to_field")  # the page's own words, which filter nothing
-MOST = 30  # filters of one person
 
 
 class KeepForm(forms.Form):
@@ -32,14 +30,6 @@ class KeepForm(forms.Form):
 
     def clean_query(self) -> str:
         return tidy(self.cleaned_data["query"])
-
-
-def tidy(query: str) -> str:
-    """The part of an address that filters, in one order."""
-    given = QueryDict(query, mutable=True)
-    for name in NOT_KEPT:
-        given.pop(name, None)
-    return "&".join(sorted(part for part in given.urlencode().split("&") if not part.endswith("=")))
 
 
 class SavedFilterPages:
@@ -66,14 +56,10 @@ class SavedFilterPages:
             messages.error(request, _g("Filter the list first, and give the filter a name."))
             return HttpResponseRedirect(here)
         kept = form.cleaned_data
-        if own.count() >= MOST and not own.filter(name=kept["name"]).exists():
-            messages.error(request, _g("At most %(most)d filters. Forget one first.") % {"most": MOST})
-        else:
-            own.update_or_create(
-                user=request.user,
-                name=kept["name"],
-                defaults={"query": kept["query"], "created_at": utcnow()},
-            )
+        try:
+            keep_filter(user=request.user, name=kept["name"], query=kept["query"], now=utcnow())
+        except TooManyFilters as exc:
+            messages.error(request, str(exc))
         return HttpResponseRedirect(f"{here}?{kept['query']}")
 
     def changelist_view(

@@ -32,11 +32,14 @@ from devices.errors import CommandForbidden, CommandInvalid, IdempotencyConflict
 from devices.models import Command, CommandTemplate, Device, PowerLink
 from devices.parameters import ParamSpec
 from devices.services import may_send, preview, request_command
+from devices.services.commands import LONE_OFF
 from platforms.console.confirmation import confirmed_again
 from platforms.console.grants import grants_of
 from platforms.roles import RANK
 from remosa.lib.clock import utcnow
 
+FIRST = ("power", "status")  # categories that are needed at night
+POWER_ORDER = ("cycle", "on", "off")
 REFUSALS = (CommandInvalid, CommandForbidden, IdempotencyConflict)
 
 
@@ -59,7 +62,8 @@ class ParametersForm(forms.Form):
     def __init__(self, *args: Any, template: CommandTemplate, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.specs = template.spec.params
-        own = {f"p_{spec.name}": field_of(spec) for spec in self.specs}
+        shortest = {"minutes": 1} if template.power == "cycle" else {}  # enough for a player to start anew
+        own = {f"p_{spec.name}": field_of(spec, initial=shortest.get(spec.name)) for spec in self.specs}
         self.fields = {**own, **self.fields}
 
     def params(self) -> dict[str, Any]:
@@ -85,12 +89,12 @@ class ConfirmForm(forms.Form):
     confirmed = forms.BooleanField(label=_("I know what this does"), widget=UnfoldBooleanWidget)
 
 
-def field_of(spec: ParamSpec) -> forms.Field:
+def field_of(spec: ParamSpec, *, initial: int | None = None) -> forms.Field:
     """The form field of one parameter; the catalogue itself checks what is typed."""
     label = str(spec.label)
     if spec.type == "int":
         return forms.IntegerField(
-            label=label, min_value=spec.minimum, max_value=spec.maximum, help_text=spec.hint,
+            label=label, min_value=spec.minimum, max_value=spec.maximum, help_text=spec.hint, initial=initial,
             widget=UnfoldAdminIntegerFieldWidget,
         )  # fmt: skip
     if spec.type == "enum":
@@ -122,6 +126,14 @@ def going_dark(socket: Device, template: CommandTemplate, user: Any) -> list[Goe
         GoesDark(row.device.name if row.device_id in visible else "", row.device.get_state_display())
         for row in links.select_related("device").order_by("device__name")
     ]
+
+
+def _rank(template: CommandTemplate) -> tuple[Any, ...]:
+    """What is needed at night stands on top, what is dangerous at the end."""
+    order = [*FIRST, *(name for name in CATEGORIES if name not in FIRST)]
+    known = template.category in order
+    power = POWER_ORDER.index(template.power) if template.power in POWER_ORDER else len(POWER_ORDER)
+    return template.dangerous, order.index(template.category) if known else len(order), power, template.key
 
 
 class SendPages:
@@ -173,9 +185,15 @@ class SendPages:
 
     def _choose(self, request: HttpRequest, device: Device, templates: list[CommandTemplate]) -> HttpResponse:
         groups: dict[str, list[CommandTemplate]] = {}
-        for row in templates:
-            groups.setdefault(str(CATEGORIES.get(row.category, row.category)), []).append(row)
-        return self._page(request, "console/send_choose.html", device, groups=groups.items())
+        for row in sorted(templates, key=_rank):
+            category = "danger" if row.dangerous else row.category
+            groups.setdefault(str(CATEGORIES.get(category, category)), []).append(row)
+        lines = range(1, (device.model.lines if device.model else 0) + 1)
+        cycles = [(line, self.cycle_url(request, device, line)) for line in lines]
+        cycles = [
+            (line, url) for line, url in cycles if "/cycle/" in url
+        ]  # the others are commands of their own
+        return self._page(request, "console/send_choose.html", device, groups=groups.items(), cycles=cycles)
 
     def _target(self, request: HttpRequest, socket: Device) -> Device | None:
         """The player that the command shall repair: visible, and powered by this very socket."""
@@ -198,7 +216,8 @@ class SendPages:
         dark = going_dark(device, template, request.user)
         context = {
             "template": template, "target": target, "form": form, "dark": dark,
-            "nonce": self._nonce(request), "hidden": sum(1 for row in dark if not row.name),
+            "stays_off": template.power in LONE_OFF, "nonce": self._nonce(request),
+            "hidden": sum(1 for row in dark if not row.name),
             "minutes": form.cleaned_data.get("p_minutes") if form.is_bound and not form.errors else None,
             **shown,
         }  # fmt: skip

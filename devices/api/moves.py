@@ -49,6 +49,12 @@ class ReplacementSerializer(ReasonSerializer):
     )
 
 
+class RecheckSerializer(serializers.Serializer):
+    """``seen``: the caller's word, where no answer proves it."""
+
+    seen = serializers.BooleanField(default=False)
+
+
 class SimSerializer(ReasonSerializer):
     """The new number, in any spelling."""
 
@@ -98,6 +104,17 @@ class Moves:
         if row.kind != Device.Kind.SOCKET:
             raise Conflict(_("Only a socket has a SIM that commands are sent to."))
         moves.replace_sim(row, msisdn=asked["msisdn"], by=request.user, reason=asked["reason"], now=utcnow())
+        return self._shown(row)
+
+    @extend_schema(request=RecheckSerializer, responses={200: ANSWER})
+    @action(detail=True, methods=["post"])
+    def recheck(self, request: Request, pk: str | None = None) -> Response:
+        """It works after the change: automation may act for it again. 409 while nothing has answered since."""
+        row, asked = self._asked(request, RecheckSerializer)
+        try:
+            moves.return_to_automation(row, seen=asked["seen"], by=request.user, now=utcnow())
+        except moves.NotRechecked as exc:
+            raise Conflict(str(exc)) from exc
         return self._shown(row)
 
     def _asked(self, request: Request, shape: type[serializers.Serializer]) -> tuple[Device, dict[str, Any]]:

@@ -115,6 +115,12 @@ class Command(models.Model):
     def __str__(self) -> str:
         return f"{self.template.name} → {self.device}"
 
+    @property
+    def is_owed(self) -> bool:
+        """Whether it brings back what REMOSA itself has switched off: no limit and no end of a contract stops it."""
+        story = self.restoration
+        return self.source == self.Source.RESTORE and story is not None and story.way != Restoration.Way.WATCH
+
 
 class CommandEvent(models.Model):
     """One step of a command's life; append-only, written with the step."""

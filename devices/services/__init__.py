@@ -13,12 +13,13 @@ from devices.services.commands import (
 from devices.services.events import record_event
 from devices.services.inventory import create_device, find_device, link_power, remove_device, unlink_power
 from devices.services.moves import (
+    NotRechecked,
     move_device,
     proof_since,
-    recheck_passed,
     replace_player,
     replace_sim,
     replace_socket,
+    return_to_automation,
     return_to_service,
 )
 from devices.services.observations import (
@@ -54,6 +55,7 @@ from devices.services.shares import change_share, end_share, may_share, share_de
 
 __all__ = [
     "Cycle",
+    "NotRechecked",
     "Observed",
     "Plan",
     "adopt_names",
@@ -81,7 +83,6 @@ __all__ = [
     "power_cycle",
     "preview",
     "proof_since",
-    "recheck_passed",
     "record_delivery",
     "record_event",
     "record_failed",
@@ -96,6 +97,7 @@ __all__ = [
     "replace_sim",
     "replace_socket",
     "request_command",
+    "return_to_automation",
     "return_to_service",
     "see_to",
     "share_device",

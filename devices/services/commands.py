@@ -213,10 +213,15 @@ def _audit_request(command: Command) -> None:
     )  # fmt: skip
 
 
+def in_the_lane(device_id: int) -> Command | None:
+    """The command that this actuator is busy with."""
+    busy = Command.objects.filter(device=device_id, state__in=IN_FLIGHT, lane_exempt=False)
+    return busy.select_related("template").first()
+
+
 def _dispatch(command: Command, *, now: datetime) -> bool:
     """Take the lane and hand over; False when the lane is taken and the command waits as ``requested``."""
-    busy = Command.objects.filter(device=command.device_id, state__in=IN_FLIGHT, lane_exempt=False)
-    if not command.lane_exempt and busy.exists():
+    if not command.lane_exempt and in_the_lane(command.device_id) is not None:
         return False
     try:
         with transaction.atomic():
@@ -309,10 +314,12 @@ def refusal_at_barrier(command_id: uuid.UUID, *, now: datetime) -> str | None:
     ).get(pk=command_id)
     if command.state != S.QUEUED:
         return f"command_{command.state}"
-    if not command.platform.is_active:
+    if not command.platform.is_active and not command.is_owed:
         return "platform_inactive"
     if not command.device.is_active:
         return "device_removed"  # its number may be somebody else's by now
+    if command.device.platform_id != command.platform_id:
+        return "device_moved"
     if command.actor is not None and not may_send(command.actor, command.device, command.template):
         return "actor_lost_right"
     for path in settings.COMMAND_GUARDS:

@@ -20,6 +20,7 @@ SEVERITIES = {
     "sim_payment": E.WARNING,
     "left_dark": E.CRITICAL,
     "not_on_again": E.CRITICAL,
+    "removed_dark": E.CRITICAL,
 }
 
 

@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from devices.errors import DevicesError
 from devices.models import Command, Device, DeviceModel, PowerLink, Site
 from devices.services.inventory import create_device, link_power, remove_device
 from devices.states import CommandState
@@ -19,6 +20,10 @@ from platforms.models import KillSwitch
 from remosa.lib.phones import normalise_msisdn
 
 PROOFS = (CommandState.REPLIED, CommandState.VERIFIED)
+
+
+class NotRechecked(DevicesError):
+    """Nothing has answered since the change, and nobody has seen it work."""
 
 
 def move_device(
@@ -120,12 +125,35 @@ def proof_since(device: Device, since: datetime) -> Command | None:
     return proven.order_by("-created_at").first()
 
 
-def recheck_passed(device: Device, *, by: Any, reason: str, now: datetime) -> None:
-    """Somebody has seen it work: the mark goes; the caller ends the stop."""
+def pass_recheck(device: Device, *, seen: bool, by: Any, now: datetime) -> None:
+    """After a move or a replacement automation comes back with proof, or with a person's word: ``seen``.
+
+    The mark goes, and with it automation's own objection. Raises NotRechecked.
+    """
+    if device.recheck_since is None:
+        return
+    proof = proof_since(device, device.recheck_since)
+    if proof is None and not seen:
+        sentence = _(
+            "Nothing has answered since the change. Send a status or a test cycle, or confirm that "
+            "you have seen it work."
+        )
+        raise NotRechecked(sentence)
+    reason = _("Answered: %(command)s") % {"command": proof.template.name} if proof else _("Seen to work.")
     with transaction.atomic():
         if Device.objects.filter(pk=device.pk).exclude(recheck_since=None).update(recheck_since=None):
             _record("device.rechecked", device, by=by, reason=reason, now=now)
     device.recheck_since = None
+
+
+def return_to_automation(device: Device, *, seen: bool, by: Any, now: datetime) -> None:
+    """End every stop of this device, once it is known to work; raises NotRechecked."""
+    with transaction.atomic():
+        pass_recheck(device, seen=seen, by=by, now=now)
+        for switch in switches.engaged(now=now).filter(
+            scope=KillSwitch.Scope.DEVICE, platform=device.platform_id, target_id=device.pk
+        ):
+            switches.release(switch, by=by, now=now)
 
 
 def normalise(msisdn: str) -> str:

@@ -34,10 +34,7 @@ BOOT_MINUTES = 5  # after power is back, until a player is expected online
 
 
 def _get(command_id: uuid.UUID) -> Command:
-    rows = Command.objects.select_related(
-        "device__model", "template__model", "platform", "target", "restoration"
-    )
-    return rows.get(pk=command_id)
+    return Command.objects.select_related("restoration").get(pk=command_id)
 
 
 def recovery_time(command: Command) -> timedelta:
@@ -117,7 +114,7 @@ def confirm(command_id: uuid.UUID, *, at: datetime, why: str) -> bool:
 
 @dataclass(frozen=True)
 class ReplyOutcome:
-    """What a reply meant: ``match`` is ``matched``, ``unmatched`` or ``ambiguous``."""
+    """What a text meant: ``match`` is ``matched``, ``understood``, ``unmatched`` or ``ambiguous``."""
 
     match: str
     command: Command | None = None
@@ -146,8 +143,21 @@ def record_reply(device: Device, *, text: str, at: datetime) -> ReplyOutcome:
         if chosen is not None:
             _settle_reply(chosen, verdict, at=at)
             return ReplyOutcome("matched", command=chosen, verdict=verdict, facts=verdict.facts)
-    several = len(candidates) > 1 and verdict.kind != "event"
-    return ReplyOutcome("ambiguous" if several else "unmatched", verdict=verdict, facts=verdict.facts)
+    match = _match_without_command(verdict, awaited=len(candidates))
+    return ReplyOutcome(match, verdict=verdict, facts=verdict.facts)
+
+
+def _match_without_command(verdict: ReplyVerdict, *, awaited: int) -> str:
+    """Whether a person has to look at a text that answers no command: not at a notice that was read.
+
+    Nor at a confirmation that nobody waits for any more: what it says is noted. While a command waits, a
+    person may say that it is the answer after all.
+    """
+    if verdict.kind == "event":
+        return "understood"
+    if awaited > 1:
+        return "ambiguous"
+    return "understood" if _lasting(verdict) and not (awaited and verdict.mismatch) else "unmatched"
 
 
 def assign_reply(command: Command, *, text: str, at: datetime, by: Any) -> bool:
@@ -155,7 +165,10 @@ def assign_reply(command: Command, *, text: str, at: datetime, by: Any) -> bool:
 
     A rule that confirms or refuses this command decides; a text that none reads is "answered, state unknown".
     """
-    command = _get(command.pk)
+    rows = Command.objects.select_related(
+        "device__model", "template__model", "platform", "target", "restoration"
+    )
+    command = rows.get(pk=command.pk)
     verdict = read_reply(text, rules_for(command.device), awaiting=command.template.spec, sent=command.params)
     if verdict.mismatch:
         verdict = replace(
@@ -186,14 +199,11 @@ def _awaited_from(command: Command) -> datetime:
 def _note_facts(device: Device, verdict: ReplyVerdict, *, at: datetime) -> dict[str, Any]:
     """What the reply says of the device; the facts that it changed, as {name: value before}.
 
-    Each fact has its age in ``facts_at``, and a text that comes after a newer one changes nothing. "Off for
-    ten minutes" is not a lasting fact.
+    Each fact has its age in ``facts_at``, and a text that comes after a newer one changes nothing.
     """
     facts = Device.objects.select_for_update(of=("self",)).values_list("facts", flat=True).get(pk=device.pk)
     ages, before = dict(facts.get("facts_at", {})), dict(facts)
-    for name, value in verdict.facts.items():
-        if name.startswith("out") and "minutes" in verdict.echoes:
-            continue
+    for name, value in _lasting(verdict).items():
         known_at = ages.get(name, facts.get("heard_at") if name in facts else None)
         if known_at is None or datetime.fromisoformat(known_at) <= at:
             facts[name], ages[name] = value, at.isoformat()
@@ -204,6 +214,12 @@ def _note_facts(device: Device, verdict: ReplyVerdict, *, at: datetime) -> dict[
     Device.objects.filter(pk=device.pk).update(facts={**facts, "facts_at": ages}, heard_at=heard)
     device.facts = {**facts, "facts_at": ages}
     return {name: before.get(name) for name in verdict.facts if facts.get(name) != before.get(name)}
+
+
+def _lasting(verdict: ReplyVerdict) -> dict[str, Any]:
+    """What the text says that stays true: "off for ten minutes" does not."""
+    passes = "minutes" in verdict.echoes
+    return {name: value for name, value in verdict.facts.items() if not (passes and name.startswith("out"))}
 
 
 def _note_events(device: Device, verdict: ReplyVerdict, changed: dict[str, Any], *, at: datetime) -> None:

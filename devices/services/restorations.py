@@ -5,18 +5,28 @@ safe to call at any time by anybody: a row lock lets one caller take a step, and
 """
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from devices.catalogue import Rendered
 from devices.errors import CommandInvalid, DevicesError, IdempotencyConflict
 from devices.models import Command, CommandTemplate, Device, PowerLink, Restoration, observed_at
+from devices.ports import Quote
 from devices.restoring import ARM_RESERVE_MINUTES, Act, Asked, Pace, Situation, Step, Way, next_step
-from devices.services.commands import LIVE, cancel_command, move_on, refuse_if_restoring, request_command
+from devices.services.commands import (
+    LIVE,
+    cancel_command,
+    move_on,
+    preview,
+    refuse_if_restoring,
+    request_command,
+)
 from devices.services.events import record_event
 from devices.states import RESTORATION, CommandState, DeviceState, RestorationState
 from platforms import audit
@@ -109,6 +119,24 @@ def power_cycle(
     return Cycle(restoration=row)
 
 
+def texts_of_cycle(device: Device, plan: Plan, *, minutes: int) -> tuple[list[Rendered], Quote]:
+    """The SMS of a reboot in their order, and their price together. CommandInvalid as for a request.
+
+    Of an ON that is owed only the first is counted: more of them follow when it is not confirmed.
+    """
+    texts, quotes = [], []
+    for template in plan.templates:
+        params = {"cycle": {"minutes": minutes}, "on_later": {"minutes": minutes + ARM_RESERVE_MINUTES}}
+        wanted = params.get(template.power, {}) if plan.way != Way.PAIR else {}
+        if plan.way == Way.ARMED and template.power == "on":
+            continue  # it is sent only when the promise is not kept
+        rendered, quote = preview(device=device, template_key=template.key, params=wanted)
+        texts.append(rendered)
+        quotes.append(quote)
+    segments, price = sum(each.segments for each in quotes), sum((each.price for each in quotes), Decimal(0))
+    return texts, replace(quotes[0], segments=segments, price=price)
+
+
 def pace() -> Pace:
     """How long things take here."""
     return Pace(
@@ -158,6 +186,8 @@ def due_stories(*, now: datetime, limit: int) -> list[uuid.UUID]:
 def _decide(row: Restoration, *, now: datetime) -> Step:
     if not row.device.is_active:
         return Step(Act.CANCEL, why="device_removed")
+    if row.device.platform_id != row.platform_id:
+        return Step(Act.CANCEL, why="device_moved")
     if not row.platform.is_active and row.state == R.ARMING:
         return Step(Act.CANCEL, why="platform_inactive")
     return next_step(_situation(row), pace=pace(), now=now)
@@ -324,9 +354,26 @@ def _keep(row: Restoration, *, why: str, now: datetime) -> bool:
         return False
     for command in row.commands.filter(power="on", state__in=[S.REPLIED, S.UNKNOWN, S.NEEDS_OPERATOR]):
         move_on(command, S.VERIFIED, now=now, why="seen on")
+    _note_on(row, now=now)
     if row.told_at is not None:
         record_event(row.device, "on_again", at=now, line=row.line)
     return False
+
+
+def _note_on(row: Restoration, *, now: datetime) -> None:
+    """A player that is back proves what the socket has not said: its last word, "off", is not true any more.
+
+    Whoever writes to the device in this moment holds it, and may wait for this story: no waiting here.
+    """
+    mine = Device.objects.select_for_update(of=("self",), skip_locked=True).filter(pk=row.device_id)
+    facts = mine.values_list("facts", flat=True).first()
+    if facts is None:
+        return
+    lines = [row.line] if row.line else range(1, (row.device.model.lines if row.device.model else 1) + 1)
+    on = {f"out{line}": "on" for line in lines if facts.get(f"out{line}") == "off"}
+    if on:
+        ages = {**facts.get("facts_at", {}), **dict.fromkeys(on, now.isoformat())}
+        Device.objects.filter(pk=row.device_id).update(facts={**facts, **on, "facts_at": ages})
 
 
 def _alarm(row: Restoration, *, why: str, now: datetime) -> bool:
@@ -348,9 +395,18 @@ def cancel(row: Restoration, *, why: str, now: datetime, by: Any = None) -> bool
     with transaction.atomic():
         if not RESTORATION.move(row, R.CANCELLED, now=now, outcome=why[:100], next_at=None):
             return False
-        record_event(row.device, "left_off" if by is not None else why, at=now, line=row.line)
+        if row.device.platform_id == row.platform_id:  # another client's socket has no such story
+            record_event(
+                row.device, "left_off" if by is not None else _end_of(row, why), at=now, line=row.line
+            )
         audit.record(
             actor=audit.person(by) if by is not None else audit.SYSTEM, verb="restoration.cancelled", target=row,
             platform=row.platform, cause_id=row.cause_id, reason=why, at=now,
         )  # fmt: skip
     return True
+
+
+def _end_of(row: Restoration, why: str) -> str:
+    """The word for a story that ends without anybody's wish: a socket that goes while it is dark needs a person."""
+    is_dark = row.way != Way.WATCH and row.commands.filter(power="off").exclude(sent_at=None).exists()
+    return "removed_dark" if why == "device_removed" and is_dark else why

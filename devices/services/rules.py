@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Max
+from django.utils.translation import gettext as _
 
 from devices.errors import CommandInvalid
 from devices.models import CatalogueVersion, CommandTemplate, Device, DeviceModel, OwnReplyRule
@@ -61,7 +62,7 @@ def make_rule(
     """
     checked = ReplyRule.from_dict(rule)
     if read_reply(text, [checked], awaiting=None).kind == "unrecognised":
-        raise ReplyRuleError(f"rule {checked.name}: its pattern does not match the text")
+        raise ReplyRuleError(_("rule %(name)s: its pattern does not match the text") % {"name": checked.name})
     with transaction.atomic():
         row, created = OwnReplyRule.objects.update_or_create(
             platform=platform, model=model, name=checked.name,

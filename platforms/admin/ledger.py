@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
 from platforms.admin_base import PlatformAdmin
-from platforms.console.display import moment, pill
+from platforms.console.display import DASH, moment, pill
 from platforms.models import LedgerEntry
 from platforms.roles import Perm
 
@@ -30,16 +30,17 @@ class LedgerEntryAdmin(PlatformAdmin):
         "price_shown",
         "cost_shown",
         "sureness",
+        "limit_shown",
     )
     list_display_links = ("when",)
-    list_filter = ("platform", "direction")
+    list_filter = ("platform", "direction", "is_beyond_limit")
     list_select_related = ("platform",)
     search_fields = ("gateway_name",)
     search_help_text = _("gateway")
     date_hierarchy = "day"
     fields = (
         "when", "platform", "period", "direction", "purpose", "gateway_name", "units", "unit_price", "price_shown",
-        "cost_shown", "sureness", "subject_id",
+        "cost_shown", "sureness", "limit_shown", "subject_id",
     )  # fmt: skip
 
     def get_list_display(self, request: HttpRequest) -> list[str]:
@@ -69,3 +70,7 @@ class LedgerEntryAdmin(PlatformAdmin):
     @display(description=_("certain"))
     def sureness(self, row: LedgerEntry) -> SafeString | str:
         return _g("yes") if row.is_certain else pill(_g("outcome unknown"), "amber")
+
+    @display(description=_("limit"))
+    def limit_shown(self, row: LedgerEntry) -> SafeString | str:
+        return pill(_g("beyond the limit"), "amber") if row.is_beyond_limit else DASH

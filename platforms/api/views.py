@@ -438,7 +438,8 @@ class LedgerSerializer(PlatformSerializer):
         model = LedgerEntry
         fields = [
             "id", "platform", "direction", "subject_id", "purpose", "at", "period", "day", "gateway_name", "units",
-            "unit_price", "price", "price_currency", "is_certain", "unit_cost", "cost", "cost_currency",
+            "unit_price", "price", "price_currency", "is_certain",
+            "is_beyond_limit", "unit_cost", "cost", "cost_currency",
         ]  # fmt: skip
         read_only_fields = fields
 
@@ -456,6 +457,7 @@ class LedgerView(Reads, PlatformViewSet):
     serializer_class = LedgerSerializer
     filterset_fields = {
         "platform": ["exact"], "period": ["exact"], "direction": ["exact"], "at": ["gte", "lte"],
+        "is_beyond_limit": ["exact"],
     }  # fmt: skip
     ordering_fields = ("at",)
     ordering = ("-at", "-pk")

@@ -42,6 +42,13 @@ class LedgerEntry(models.Model):
         default=True,
         help_text=_("No: nobody knows whether it left; it may have been paid for."),
     )
+    is_beyond_limit = models.BooleanField(
+        _("beyond the limit"),
+        default=False,
+        help_text=_(
+            "The limit was used up. It was sent all the same, to switch on again what REMOSA had switched off."
+        ),
+    )
 
     objects = PlatformQuerySet.as_manager()
 

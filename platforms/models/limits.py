@@ -53,6 +53,7 @@ class QuotaReservation(models.Model):
     kind = models.CharField(max_length=16)
     period = models.CharField(max_length=16)
     units = models.PositiveIntegerField()
+    is_beyond_limit = models.BooleanField(default=False)  # it did not fit, and had to be
     state = models.CharField(max_length=16, choices=State.choices, default=State.RESERVED)
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -4,7 +4,7 @@ Steps are read from the commands themselves, so that the guide is true whoever s
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,8 +12,9 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from devices.catalogue import DARKENING
-from devices.models import Command, CommandTemplate, Device, PowerLink
-from devices.states import IN_FLIGHT, CommandState, DeviceState
+from devices.models import Command, CommandTemplate, Device, PowerLink, Restoration
+from devices.services import plan_for
+from devices.states import IN_FLIGHT, CommandState, DeviceState, RestorationState
 from platforms.roles import Perm
 from sms.models import Gateway
 from sms.senders import accepted, recorded
@@ -32,6 +33,7 @@ class Step:
     state: str
     template: CommandTemplate | None = None
     command: Command | None = None
+    cycle_line: int | None = None  # rebooted by several commands, from a page of its own
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def guide(socket: Device, user: Any, *, now: datetime) -> Guide:
     since = socket.recheck_since or socket.created_at
     sent = list(
         Command.objects.filter(device=socket, created_at__gte=since)
-        .select_related("template")
+        .select_related("template", "restoration")
         .order_by("created_at")
     )
     cycles = [row.key for row in templates.values() if row.power == "cycle"]
@@ -88,6 +90,8 @@ def guide(socket: Device, user: Any, *, now: datetime) -> Guide:
         (_("Test cycle"), _("The players on it drop and come back."), sorted(cycles)),
     ]
     steps = [_step(title, why, keys, templates, sent) for title, why, keys in wanted]
+    if not cycles:
+        steps[-1] = _cycle_step(steps[-1], socket, sent)
     return Guide(steps, _ring(socket, sent, user, now), _senders(socket, user))
 
 
@@ -106,6 +110,24 @@ def _step(
     return Step(title, why, state, templates[last.template.key], last)
 
 
+def _cycle_step(absent: Step, socket: Device, sent: list[Command]) -> Step:
+    """The test of a model that is rebooted by several commands: it is done when the output is on again."""
+    lines = range(1, (socket.model.lines if socket.model else 0) + 1)
+    line = next((number for number in lines if plan_for(socket, number) is not None), None)
+    if line is None:
+        return absent
+    tried = [row for row in sent if row.power == "off" and row.restoration is not None]
+    tried = [row for row in tried if row.restoration.way != Restoration.Way.WATCH]
+    if not tried:
+        return replace(absent, state="todo", cycle_line=line)
+    kept = [row for row in tried if row.restoration.state == RestorationState.KEPT]
+    last = kept[-1] if kept else tried[-1]
+    live = RestorationState(last.restoration.state) in (RestorationState.DARK, RestorationState.RESTORING)
+    return replace(
+        absent, state="done" if kept else "waiting" if live else "failed", command=last, cycle_line=line
+    )
+
+
 def _ring(socket: Device, sent: list[Command], user: Any, now: datetime) -> RingThrough | None:
     tests = [
         row for row in sent
@@ -116,6 +138,8 @@ def _ring(socket: Device, sent: list[Command], user: Any, now: datetime) -> Ring
         return None
     test = tests[-1]
     minutes = test.params.get("minutes", 0) if isinstance(test.params, dict) else 0
+    if test.restoration is not None:
+        minutes = test.restoration.minutes
     until = test.created_at + timedelta(minutes=float(minutes or 0)) + SETTLING
     line = test.template.line
     mine = (

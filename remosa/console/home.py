@@ -27,6 +27,7 @@ from platforms.console.display import bar
 from platforms.console.grants import Grants, grants_of
 from platforms.models import KillSwitch, Platform, Usage
 from platforms.roles import Perm
+from remosa.console.timeline import dark_outputs
 from remosa.lib.clock import utcnow
 from sms.models import Gateway
 from sms.queue_page import blocked_line
@@ -34,6 +35,7 @@ from sms.selectors import blocked_for
 
 CASES_SHOWN = 12
 CLOSED_SHOWN = 5
+DARK_SHOWN = 6
 CLOSED_RECENTLY = timedelta(hours=24)
 CLIENTS_SHOWN = 50
 LATE = timedelta(minutes=3)  # the sweep runs each minute; silent for longer means that REMOSA itself is sick
@@ -99,6 +101,7 @@ def live_context(request: HttpRequest) -> dict[str, Any]:
         "is_superadmin": grants.is_superadmin,
         "lights": _lights(request, grants, now=now),
         "blocked": _blocked(grants, now=now),
+        "dark": dark_outputs(request.user, limit=DARK_SHOWN),
         "sickness": _sickness(now=now),
         "doubt": _doubt(now=now),
         "unread": _unread(request),

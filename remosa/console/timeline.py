@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Prefetch, Q
+from django.db import models
+from django.db.models import Prefetch, Q, Value, When
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
@@ -13,8 +14,11 @@ from automation.models import Case, GuardRefusal
 from automation.sentences import blocked_sentence, command_sentence, event_sentence, plain, refusal_sentence
 from automation.states import CaseState
 from devices.display import COMMAND_TONES, shown_text
-from devices.models import Command, Device, PowerLink, Site
-from devices.states import CommandState
+from devices.models import Command, Device, PowerLink, Restoration, Site
+from devices.sentences import EVENT_TONES as HAPPENING_TONES
+from devices.sentences import dark_sentence
+from devices.sentences import event_sentence as happening_sentence
+from devices.states import CommandState, RestorationState
 from platforms.access import may
 from platforms.console.display import DASH
 from platforms.console.verbs import verb_text
@@ -33,6 +37,11 @@ EVENT_TONES = {
 }  # fmt: skip
 SHOWN = 200
 TOLD_OF_DEVICE = 20
+MOST_NAMED = 10  # players without power that are named
+DARK_TONES = {
+    RestorationState.DARK: "amber", RestorationState.RESTORING: "amber", RestorationState.BROKEN: "red",
+}  # fmt: skip
+DARK_STATES = tuple(state.value for state in DARK_TONES)
 TOLD_WITH_CHANGES = frozenset(
     {"device.moved", "device.replaced", "device.replaces", "device.sim_replaced", "power_link.made"}
 )
@@ -70,6 +79,20 @@ class DevicePage:
     refusals: list[GuardRefusal] = field(default_factory=list)
     story: list[Moment] = field(default_factory=list)
     stop: KillSwitch | None = None
+    dark: list["Dark"] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Dark:
+    """An output that is off now, or may be: the sentence, its tone, and the story where the reader may open it."""
+
+    sentence: str
+    tone: str
+    since: datetime
+    story: Restoration | None = None
+    socket: Device | None = None
+    players: list[Device] = field(default_factory=list)
+    hidden: int = 0
 
 
 def newest_first(moments: Iterable[Moment]) -> list[Moment]:
@@ -127,7 +150,11 @@ def _state_text(step: Any) -> str:
 def command_story(command: Command) -> list[Moment]:
     """Everything that happened to one command, newest first."""
     row = _with_story(Command.objects.filter(pk=command.pk)).get()
-    return newest_first(_command_moments(row, None, named=False))
+    asked = Moment(
+        row.created_at, _("The command was asked for."), "grey", row.reason,
+        str(row.actor or row.get_source_display()), order=-1,
+    )  # fmt: skip
+    return newest_first([asked, *_command_moments(row, None, named=False)])
 
 
 def _with_story(commands: Any) -> Any:
@@ -177,7 +204,11 @@ def _sms_text(event: Any) -> str:
 
 def _inbound_moment(row: InboundSms, prefix: str = "") -> Moment:
     return Moment(
-        row.received_at, prefix + _("The socket answered by SMS."), "blue", sms=redact(row.body), order=1001
+        row.received_at,
+        prefix + (_("The socket answered by SMS.") if row.command_id else _("The socket wrote by SMS.")),
+        "blue",
+        sms=redact(row.body),
+        order=1001,
     )
 
 
@@ -217,7 +248,63 @@ def device_page(device: Device, user: Any, *, now: datetime) -> DevicePage:
         refusals=list(GuardRefusal.objects.visible_to(user).filter(device=device).select_related("job")[:5]),
         story=_device_story(device, cases, recent, user, names=sees_names(user, device.platform_id)),
         stop=stops.first(),
+        dark=dark_of_device(device, power, user),
     )
+
+
+# --- what is dark ----------------------------------------------------------------------------------
+
+
+def dark_of_device(device: Device, power: PowerLink | None, user: Any) -> list[Dark]:
+    """The outputs of a socket that are off, or the one that should feed this player."""
+    rows = Restoration.objects.filter(state__in=DARK_STATES).select_related("device")
+    if device.kind == Device.Kind.SOCKET:
+        return _darks(list(rows.filter(device=device).order_by("line")), user)
+    if power is None:
+        return []
+    mine = rows.filter(device=power.socket_id, line__in=(0, power.line))
+    seen = set(
+        Restoration.objects.visible_to(user).filter(pk__in=mine.values("pk")).values_list("pk", flat=True)
+    )
+    return [
+        Dark(
+            _dark_sentence(row),
+            DARK_TONES[RestorationState(row.state)],
+            row.created_at,
+            row if row.pk in seen else None,
+        )
+        for row in mine
+    ]
+
+
+def dark_outputs(user: Any, *, limit: int) -> list[Dark]:
+    """What is off now on the platforms of ``user``: what needs a person first."""
+    rows = Restoration.objects.visible_to(user).filter(state__in=DARK_STATES, platform__is_active=True)
+    rank = When(state=RestorationState.BROKEN, then=Value(0))
+    rows = rows.select_related("device__site").order_by(models.Case(rank, default=Value(1)), "created_at")
+    return _darks(list(rows[:limit]), user)
+
+
+def _darks(rows: list[Restoration], user: Any) -> list[Dark]:
+    """Each with the players that hang on it, as far as the reader sees them."""
+    if not rows:
+        return []
+    links = PowerLink.objects.filter(socket__in=[row.device_id for row in rows], valid_to=None)
+    fed = list(links.values_list("socket", "line", "device"))
+    seen = Device.objects.visible_to(user).in_bulk([device for _socket, _line, device in fed])
+    found = []
+    for row in rows:
+        ids = [device for socket, line, device in fed if socket == row.device_id and row.line in (0, line)]
+        players = sorted((seen[pk] for pk in ids if pk in seen), key=lambda player: player.name)[:MOST_NAMED]
+        tone = DARK_TONES[RestorationState(row.state)]
+        found.append(
+            Dark(_dark_sentence(row), tone, row.created_at, row, row.device, players, len(ids) - len(players))
+        )
+    return found
+
+
+def _dark_sentence(row: Restoration) -> str:
+    return dark_sentence(way=row.way, state=row.state, line=row.line, minutes=row.minutes)
 
 
 def _neighbours(power: PowerLink | None, device: Device, mine: Any) -> tuple[list[Device], int]:
@@ -241,6 +328,15 @@ def _device_story(
         moments += _command_moments(command, device.pk)
     unasked = device.inbound_sms.filter(command=None).order_by("-received_at")[:3]
     moments += [_inbound_moment(row) for row in unasked]
+    moments += [
+        Moment(
+            row.at,
+            happening_sentence(row.kind, row.data),
+            HAPPENING_TONES.get(row.severity, "grey"),
+            order=1002,
+        )
+        for row in device.happenings.order_by("-at", "-pk")[:TOLD_OF_DEVICE]
+    ]
     done = AuditEvent.objects.visible_to(user).filter(
         target_type=device._meta.label_lower, target_id=str(device.pk)
     )

@@ -4,25 +4,37 @@ import re
 from typing import Any
 
 from django import forms
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _g
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from devices.models import Command, CommandTemplate
-from devices.replies import ReplyRuleError
+from devices.models import Command, CommandTemplate, Device, OwnReplyRule
+from devices.replies import MAX_COST, ReplyRuleError
 from platforms.console.deeds import Deed, Refused
 from platforms.console.display import moment
 from platforms.roles import Perm
 from remosa.lib.clock import utcnow
 from remosa.lib.redact import redact
 from sms.models import InboundSms
-from sms.services.inbox import assign, assignable, teach
-from sms.states import InboundState
+from sms.services.inbox import assign, assign_device, assignable, facts_in, teach
+from sms.states import WAITS_FOR_A_PERSON
 
-OPEN = (InboundState.UNMATCHED, InboundState.AMBIGUOUS)
 MAX_GROUPS = 8
+LONGEST_NUMBER = 10  # characters; a longer one is a phone or a card
+PIECES = re.compile(
+    r"(?P<celsius>-?[0-9]{1,3}(?=\s?°?[CС]\b))|(?P<decimal>[0-9]{1,6}\.[0-9]{1,3})(?![0-9.])"
+    r"|(?P<whole>[0-9]{1,6}(?![0-9]))|(?P<long>[0-9]+)|(?P<rest>.)",
+    re.DOTALL,
+)
+FORMS = {  # how such a number may look next time, and in how many ways that can match
+    "celsius": ("-?[0-9]{1,3}", 6), "decimal": (r"[0-9]{1,6}\.[0-9]{1,3}", 18), "whole": ("[0-9]{1,6}", 6),
+    "long": ("", MAX_COST + 1),
+}  # fmt: skip
 FACT = re.compile(r"\s*([a-z][a-z0-9_]{0,39})\s*=\s*(?:\{(\w{1,30})\}|(\S.{0,99}?))\s*")
+
+
+TEMPLATE = "console/inbox_deed.html"
 
 
 class CommandField(forms.ModelChoiceField):
@@ -37,6 +49,14 @@ class AssignForm(forms.Form):
 
     command = CommandField(
         label=_("Command"), queryset=Command.objects.none(), widget=UnfoldAdminSelectWidget
+    )
+
+
+class SocketForm(forms.Form):
+    """Which socket sent it."""
+
+    device = forms.ModelChoiceField(
+        label=_("Socket"), queryset=Device.objects.none(), widget=UnfoldAdminSelectWidget
     )
 
 
@@ -91,17 +111,23 @@ def rule_of(filled: dict[str, Any]) -> dict[str, Any]:
 
 
 def pattern_for(text: str) -> str:
-    """A first pattern for ``text``: its words as they are, its numbers as groups n1, n2 ..."""
-    numbers = iter(range(1, MAX_GROUPS + 1))
+    """A first pattern for ``text``: its words as they are, its numbers as groups n1, n2 ...
+
+    Numbers may be others next time, as long as a pattern may cost; one of many digits keeps their count.
+    """
+    number, cost, pattern = 0, 1, ""
     tidy = "\n".join(line.strip() for line in text.replace("\r\n", "\n").strip().split("\n"))
-
-    def piece(found: re.Match[str]) -> str:
-        if not found[0].isdigit():
-            return re.escape(found[0]).replace("\\ ", " ").replace("\\\n", "\\n")
-        number = next(numbers, 0)
-        return f"(?P<n{number}>[0-9]{{1,6}})" if number else "[0-9]{1,6}"
-
-    return re.sub(r"[0-9]+|[^0-9]+", piece, tidy)
+    for found in PIECES.finditer(tidy):
+        kind, piece = str(found.lastgroup), found[0]
+        if kind == "rest":
+            pattern += "\\n" if piece == "\n" else re.escape(piece).replace("\\ ", " ")
+            continue
+        form, ways = FORMS[kind]
+        if len(piece) > LONGEST_NUMBER or cost * ways > MAX_COST:
+            form, ways = re.sub("[0-9]+", lambda digits: f"[0-9]{{{len(digits[0])}}}", re.escape(piece)), 1
+        number, cost = number + 1, cost * ways
+        pattern += f"(?P<n{number}>{form})" if number <= MAX_GROUPS else form
+    return pattern
 
 
 class InboxDeeds:
@@ -111,7 +137,17 @@ class InboxDeeds:
         Deed(
             "assign", _("Assign to a command"), Perm.CONTROL, icon="link", form=AssignForm,
             question=_("Say which command this SMS answers. It is read as the answer to it."),
-            when=lambda row: row.state in OPEN and row.device_id is not None,
+            when=lambda row: row.state in WAITS_FOR_A_PERSON and assignable(row).exists(),
+            template=TEMPLATE,
+        ),
+        Deed(
+            "assign_device", _("It is from this socket"), Perm.CONTROL, icon="outlet", form=SocketForm,
+            question=_(
+                "Say which socket sent this SMS: it is read as its text. If it will write from this number again, "
+                "replace its SIM on its page."
+            ),
+            when=lambda row: row.state in WAITS_FOR_A_PERSON and row.device_id is None and row.platform_id is not None,
+            template=TEMPLATE, button=_("Assign"),
         ),
         Deed(
             "teach", _("Make a rule"), Perm.MANAGE_PLATFORM, icon="school", form=TeachForm,
@@ -119,18 +155,24 @@ class InboxDeeds:
                 "From now on such a text of your sockets of this model is understood. The rule is your platform's own."
             ),
             when=lambda row: row.device is not None and row.device.model_id is not None,
+            template=TEMPLATE,
         ),
     )  # fmt: skip
 
     def deed_form(self, request: HttpRequest, deed: Deed, row: InboundSms) -> forms.Form:
         """The choices of the row's own device; the pattern begins as the row's text."""
         form = super().deed_form(request, deed, row)  # type: ignore[misc]
-        if deed.name in ("assign", "teach"):
-            next(iter(form.fields.values())).help_text = redact(row.body)  # what it is all about
+        if deed.name == "assign_device":
+            own = Device.objects.visible_to(request.user, Perm.CONTROL).of(row.platform_id)
+            form.fields["device"].queryset = own.filter(kind=Device.Kind.SOCKET, is_active=True).order_by(
+                "name"
+            )
         if deed.name == "assign":
             form.fields["command"].queryset = assignable(row)
         if deed.name == "teach" and row.device is not None:
             form.initial["pattern"] = pattern_for(row.body)
+            own_rules = OwnReplyRule.objects.filter(platform=row.platform_id, model=row.device.model_id)
+            form.initial["name"] = f"own_{own_rules.count() + 1}"
             powers = [
                 ("power:on", _g("switch on")),
                 ("power:off", _g("switch off")),
@@ -150,10 +192,34 @@ class InboxDeeds:
             raise Refused(_g("This SMS is settled already."))
         return _g("The SMS is assigned.")
 
+    def assign_device(self, request: HttpRequest, row: InboundSms, answers: dict[str, Any]) -> str:
+        """Deed: which socket sent it."""
+        if not assign_device(row, device=answers["device"], by=request.user, now=utcnow()):
+            raise Refused(_g("This SMS is settled already."))
+        row.refresh_from_db()
+        if row.state in WAITS_FOR_A_PERSON:
+            return _g("It is known now which socket sent it, but not what it says: make a rule.")
+        return _g("The SMS was read as a text of this socket.")
+
     def teach(self, request: HttpRequest, row: InboundSms, answers: dict[str, Any]) -> str:
         """Deed: what such a text means."""
         try:
-            teach(row, rule=rule_of(answers), by=request.user, now=utcnow())
+            made = teach(row, rule=rule_of(answers), by=request.user, now=utcnow())
         except ReplyRuleError as exc:
             raise Refused(str(exc)) from exc
-        return _g("The rule is made, and the SMS was read again.")
+        facts = facts_in(row, made)
+        if not facts:
+            return _g("The rule is made, and the SMS was read again.")
+        read = ", ".join(f"{name} = {value}" for name, value in facts.items())
+        return _g("The rule is made, and the SMS was read again: %(facts)s.") % {"facts": read}
+
+    def ask(
+        self, request: HttpRequest, deed: Deed, row: InboundSms, form: forms.Form, **context: Any
+    ) -> HttpResponse:
+        """The question stands below the text that it is all about."""
+        shown = (
+            {"sms_text": redact(row.body), "sms_from": self.from_whom(row)}
+            if deed.template == TEMPLATE
+            else {}
+        )
+        return super().ask(request, deed, row, form, **shown, **context)  # type: ignore[misc]

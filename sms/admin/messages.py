@@ -27,7 +27,7 @@ from sms.errors import SmsError
 from sms.models import InboundSms, SmsMessage
 from sms.queue_page import queue_view
 from sms.services import cancel, ignore
-from sms.states import InboundState, SmsState
+from sms.states import WAITS_FOR_A_PERSON, InboundState, SmsState
 
 S = SmsState
 TONES = {
@@ -35,8 +35,8 @@ TONES = {
     S.UNDELIVERED: "red", S.FAILED: "red", S.UNKNOWN: "amber", S.EXPIRED: "amber", S.CANCELLED: "grey",
 }  # fmt: skip
 INBOUND_TONES = {
-    InboundState.RECEIVED: "blue", InboundState.MATCHED: "green", InboundState.UNMATCHED: "amber",
-    InboundState.AMBIGUOUS: "amber", InboundState.IGNORED: "grey",
+    InboundState.RECEIVED: "blue", InboundState.MATCHED: "green", InboundState.UNDERSTOOD: "green",
+    InboundState.UNMATCHED: "amber", InboundState.AMBIGUOUS: "amber", InboundState.IGNORED: "grey",
 }  # fmt: skip
 STUCK_AFTER = timedelta(minutes=2)
 
@@ -54,6 +54,19 @@ class StuckFilter(DropdownFilter):
         if self.value() == "stuck":
             return queryset.filter(stuck(utcnow()))
         return queryset.filter(state=S.UNKNOWN) if self.value() == "unknown" else queryset
+
+
+class WaitsFilter(DropdownFilter):
+    """What nobody could place."""
+
+    title = _("trouble")
+    parameter_name = "trouble"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("waits", _("waits for a person"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[InboundSms]) -> QuerySet[InboundSms]:
+        return queryset.filter(state__in=WAITS_FOR_A_PERSON) if self.value() == "waits" else queryset
 
 
 def stuck(now: Any) -> Q:
@@ -163,7 +176,7 @@ class SmsMessageAdmin(PlatformAdmin):
 @admin.register(InboundSms)
 class InboundSmsAdmin(InboxDeeds, PlatformAdmin):
     list_display = ("text", "state_now", "received", "from_whom", "answered", "platform", "why")
-    list_filter = ("state", "platform")
+    list_filter = (WaitsFilter, "state", "platform")
     refusals = (*PlatformAdmin.refusals, SmsError)
     list_select_related = ("device", "platform", "command__template__model")
     search_fields = ("body", "sender", "device__name")
@@ -175,7 +188,7 @@ class InboundSmsAdmin(InboxDeeds, PlatformAdmin):
         Deed(
             "set_aside", _("Set aside"), Perm.CONTROL, icon="inventory_2",
             question=_("It leaves the list of what nobody could place. It is not deleted."),
-            when=lambda row: row.state in (InboundState.UNMATCHED, InboundState.AMBIGUOUS),
+            when=lambda row: row.state in WAITS_FOR_A_PERSON,
         ),
     )  # fmt: skip
 

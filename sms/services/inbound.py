@@ -148,7 +148,8 @@ def match_inbound(row: InboundSms, *, now: datetime) -> InboundSms:
         outcome = record_reply(device, text=locked.body, at=locked.received_at)
         shown = outcome.verdict.masked_text[:MAX_BODY] if outcome.verdict else locked.body
         _conclude(
-            locked, InboundState(outcome.match), now=now, reason=outcome.verdict.kind if outcome.verdict else "",
+            locked, InboundState(outcome.match), now=now,
+            reason=(outcome.verdict.mismatch or outcome.verdict.kind) if outcome.verdict else "",
             device=device, platform=device.platform, command=outcome.command, body=shown,
         )  # fmt: skip
     return locked

@@ -9,12 +9,13 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from devices.models import Command, Device, OwnReplyRule
+from devices.replies import ReplyRule, read_reply
 from devices.services import assign_reply, record_reply
 from devices.services.rules import make_rule
 from platforms import audit
 from sms.errors import SmsInvalid
 from sms.models import InboundSms
-from sms.states import INBOUND, InboundState
+from sms.states import INBOUND, WAITS_FOR_A_PERSON, InboundState
 
 LATELY = 20  # commands that an SMS may be said to answer
 
@@ -47,6 +48,37 @@ def assign(row: InboundSms, *, command: Command, by: Any, now: datetime) -> bool
     return True
 
 
+def assign_device(row: InboundSms, *, device: Device, by: Any, now: datetime) -> bool:
+    """A person says that ``device`` sent ``row``: it is read as its text; False when it is settled already.
+
+    SmsInvalid for a device of another platform.
+    """
+    if device.platform_id != row.platform_id:
+        sentence = _("Choose a socket of the platform that this SMS came to.")
+        raise SmsInvalid(sentence, fields={"device": sentence})
+    with transaction.atomic():
+        mine = InboundSms.objects.filter(pk=row.pk, device=None, state__in=WAITS_FOR_A_PERSON)
+        if not mine.update(device=device):
+            return False
+        row.refresh_from_db()
+        outcome = record_reply(device, text=row.body, at=row.received_at)
+        kind = outcome.verdict.kind if outcome.verdict is not None else ""
+        if outcome.match == row.state:
+            InboundSms.objects.filter(pk=row.pk).update(reason=kind)
+        else:
+            INBOUND.move(row, InboundState(outcome.match), now=now, reason=kind, command=outcome.command)
+        audit.record(
+            actor=audit.person(by), verb="sms.assigned", target=row, platform=row.platform,
+            after={"device": str(device), "match": outcome.match}, at=now,
+        )  # fmt: skip
+    return True
+
+
+def facts_in(row: InboundSms, made: OwnReplyRule) -> dict[str, Any]:
+    """What the rule ``made`` reads from ``row``."""
+    return dict(read_reply(row.body, [ReplyRule.from_dict(made.rule)], awaiting=None).facts)
+
+
 def teach(row: InboundSms, *, rule: Mapping[str, Any], by: Any, now: datetime) -> OwnReplyRule:
     """Make a rule of the platform from ``row``, and read the SMS again by it.
 
@@ -61,10 +93,13 @@ def teach(row: InboundSms, *, rule: Mapping[str, Any], by: Any, now: datetime) -
         made = make_rule(
             platform=device.platform, model=device.model, rule=rule, text=row.body, by=by, now=now
         )
-        if row.state in (InboundState.UNMATCHED, InboundState.AMBIGUOUS):
+        if row.state in WAITS_FOR_A_PERSON:
             outcome = record_reply(device, text=row.body, at=row.received_at)
+            kind = outcome.verdict.kind if outcome.verdict is not None else ""
             if outcome.match == "matched":
                 INBOUND.move(row, InboundState.MATCHED, now=now, reason="taught", command=outcome.command)
-            elif outcome.verdict is not None and outcome.verdict.kind != "unrecognised":
-                InboundSms.objects.filter(pk=row.pk).update(reason=outcome.verdict.kind)
+            elif outcome.match == "understood":
+                INBOUND.move(row, InboundState.UNDERSTOOD, now=now, why="taught", reason=kind)
+            elif kind != "unrecognised":
+                InboundSms.objects.filter(pk=row.pk).update(reason=kind)
     return made

@@ -34,14 +34,15 @@ def enqueue(
     now: datetime,
     expires_at: datetime | None = None,
     for_people: bool = False,
+    beyond_limit: bool = False,
     command: Command | None = None,
     gateway: Gateway | None = None,
 ) -> SmsMessage:
     """Write one SMS into the outbox; idempotent by ``(platform, dedupe_key)``.
 
-    ``for_people`` lets it use the share of the limit that is kept for people; ``expires_at``
-    defaults to ``SMS_VALIDITY_S`` from now; ``gateway`` pins a test. Raises SmsInvalid for a number
-    or a text that cannot be sent, QuotaExceeded, and DedupeConflict when the key was used for
+    ``for_people`` lets it use the share of the limit that is kept for people, ``beyond_limit`` more than all
+    of it; ``expires_at`` defaults to ``SMS_VALIDITY_S`` from now; ``gateway`` pins a test. Raises SmsInvalid
+    for a number or a text that cannot be sent, QuotaExceeded, and DedupeConflict when the key was used for
     another number or text.
     """
     number, segments = _number(to), measure(body)
@@ -53,13 +54,13 @@ def enqueue(
             next_attempt_at=now, created_at=now,
             expires_at=expires_at or now + timedelta(seconds=settings.SMS_VALIDITY_S),
         )  # fmt: skip
-        found = _write(message, now=now, for_people=for_people)
+        found = _write(message, now=now, for_people=for_people, beyond_limit=beyond_limit)
     if (found.to, found.body) != (number, body):
         raise DedupeConflict(_("This key was already used for another SMS."))
     return found
 
 
-def _write(message: SmsMessage, *, now: datetime, for_people: bool) -> SmsMessage:
+def _write(message: SmsMessage, *, now: datetime, for_people: bool, beyond_limit: bool) -> SmsMessage:
     """Insert ``message`` and reserve its units; the row that was there first when somebody was faster."""
     with transaction.atomic():
         SmsMessage.objects.bulk_create([message], ignore_conflicts=True)
@@ -68,7 +69,7 @@ def _write(message: SmsMessage, *, now: datetime, for_people: bool) -> SmsMessag
             return row
         quotas.reserve(
             platform=message.platform, kind=quotas.SMS, units=message.segments, key=message.pk, at=now,
-            for_people=for_people,
+            for_people=for_people, beyond_limit=beyond_limit,
         )  # fmt: skip
         row.events.create(from_state="", to_state=SmsState.QUEUED, at=now)
         bell.ring(message.platform_id)
@@ -114,8 +115,9 @@ def settle_units(message: SmsMessage, *, spent: bool) -> None:
 
     What is spent stands in the ledger from the same transaction on.
     """
-    if quotas.settle(key=message.pk, spent=spent) and spent:
-        ledger.charge(**_charge(message))
+    reservation = quotas.settle(key=message.pk, spent=spent)
+    if reservation is not None and spent:
+        ledger.charge(**_charge(message), is_beyond_limit=reservation.is_beyond_limit)
 
 
 def settle_sent(messages: Sequence[SmsMessage], *, now: datetime) -> None:

@@ -48,6 +48,7 @@ MATRIX = {  # what each role gets: viewer, user, manager, admin
     ("post", "exporters"): (403, 403, 201, 201),
     ("post", "jobs"): (403, 403, 201, 201),
     ("post", "maintenance"): (403, 403, 201, 201),
+    ("post", "webhooks"): (403, 403, 201, 201),
     ("post", "gateways"): (403, 403, 403, 201),
     ("post", "commands"): (403, 201, 201, 201),
     ("post", "platforms"): (403, 403, 403, 403),
@@ -67,6 +68,7 @@ def test_role_gets_what_the_matrix_says(
         "exporters": {"kind": "cubic", "base_url": "https://cms.example.org"},
         "gateways": {"kind": "console"},
         "commands": {"device": socket.pk, "template": "status"},
+        "webhooks": {"url": "https://hook.example.org/", "secret": "never shown again"},
         "maintenance": {
             "reason": "works", "starts_at": "2026-12-01T08:00:00Z", "ends_at": "2026-12-01T10:00:00Z"
         },

@@ -591,6 +591,15 @@ def test_a_model_that_was_not_checked_is_left_to_people(scene: Scene) -> None:
     assert scene.said(by_person=True) is None
 
 
+@pytest.mark.parametrize("which", ["player", "socket"])
+def test_what_was_moved_is_left_to_people_until_somebody_has_seen_it_work(scene: Scene, which: str) -> None:
+    """However the stop of the device has ended: by its end, from the list of stops, by a program."""
+    Device.objects.filter(pk=getattr(scene, which).pk).update(recheck_since=scene.now - minutes(5))
+
+    assert scene.said() == ("power", "not_rechecked")
+    assert scene.said(by_person=True) is None
+
+
 @pytest.mark.parametrize(
     ("key", "reason"),
     [

@@ -134,6 +134,32 @@ def test_a_foreign_webhook_looks_like_one_that_is_not_there(north: Platform, api
     assert (good.status_code, good.json()["version"]) == (200, 2), good.content
 
 
+def test_webhooks_are_kept_by_the_api_and_their_secrets_never_read(north: Platform, api: APIClient) -> None:
+    made = api.post(
+        "/api/v1/webhooks/",
+        {"platform": north.pk, "name": "Restart", "url": "https://hook.example.org/", "secret": "swordfish-and-more"},
+        format="json",
+    )  # fmt: skip
+    address = f"/api/v1/webhooks/{made.json()['id']}/"
+    changed = api.patch(address, {"name": "Restart the player"}, format="json")
+
+    assert (made.status_code, changed.status_code) == (201, 200), (made.content, changed.content)
+    assert b"swordfish" not in made.content + changed.content + api.get(address).content
+    row = Webhook.objects.get()
+    assert (row.name, row.secret) == ("Restart the player", "swordfish-and-more")
+    assert (
+        api.post("/api/v1/webhooks/", {"platform": north.pk, "name": "x", "url": "ftp://x/"}).status_code
+        == 400
+    )
+    viewer = APIClient()
+    viewer.force_login(make_user("viewer", platform=north, role="viewer"), backend=BACKEND)
+    assert (viewer.get(address).status_code, viewer.get("/api/v1/webhooks/").json()["results"]) == (404, [])
+    assert api.delete(address).status_code == 204
+    lines = AuditEvent.objects.filter(verb__startswith="webhook.")
+    assert sorted(line.verb for line in lines) == ["webhook.changed", "webhook.created", "webhook.deleted"]
+    assert "swordfish" not in str([(line.before, line.after) for line in lines])
+
+
 # --- versions ------------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ from devices.models import Command, CommandTemplate, Device
 from platforms.models import AuditEvent, Platform, User
 from platforms.roles import Role
 from sms.models import SmsMessage
+from tests.devices.commands import ask
 from tests.factories import make_device, make_gateway, make_link, make_socket, make_user
 
 Pages = Callable[[User], Client]
@@ -49,6 +50,16 @@ def test_only_commands_that_the_role_may_send_are_offered(
     )
     assert not offered["mark"] & dangerous
     assert offered["root"] >= dangerous
+
+
+def test_the_reboot_stands_on_top_and_what_is_dangerous_at_the_end(
+    socket: Device, root: User, browser_of: Pages
+):
+    groups = [rows for _name, rows in browser_of(root).get(send_url(socket)).context["groups"]]
+
+    assert [row.key for row in groups[0][:3]] == ["power_cycle", "power_on", "power_off"]
+    assert [any(row.dangerous for row in rows) for rows in groups] == [False] * (len(groups) - 1) + [True]
+    assert 'value="1"' in browser_of(root).get(f"{send_url(socket)}?template=power_cycle").content.decode()
 
 
 def test_a_viewer_cannot_open_the_form(socket: Device, bob: User, browser_of: Pages):
@@ -234,3 +245,20 @@ def test_a_command_to_many_names_who_goes_dark_and_who_is_skipped_and_waits_for_
     assert "lobby" in text
     assert shown.context["minutes"] == 2
     assert [command.device for command in Command.objects.all()] == [socket]
+
+
+def test_a_lone_off_says_that_it_stays_off(socket: Device, alice: User, browser_of: Pages):
+    page = browser_of(alice).post(send_url(socket), {"template": "power_off", "reason": ""}).content.decode()
+
+    assert "until somebody switches it on" in page
+
+
+def test_a_command_that_waits_says_for_what_and_who_asked(socket: Device, alice: User, browser_of: Pages):
+    busy, waiting = ask(socket), ask(socket, reason="hung", actor=alice, source="person")
+
+    page = browser_of(alice).get(reverse("admin:devices_command_change", args=[waiting.pk])).content.decode()
+
+    assert waiting.state == "requested"
+    assert "The socket is busy with another command" in page
+    assert reverse("admin:devices_command_change", args=[busy.pk]) in page
+    assert "The command was asked for." in page

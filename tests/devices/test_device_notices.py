@@ -13,7 +13,7 @@ from tests.devices.commands import after
 from tests.factories import NOW, make_socket
 
 
-@pytest.mark.parametrize("kind", ["left_dark", "not_on_again", "on_again", "off_unasked"])
+@pytest.mark.parametrize("kind", ["left_dark", "not_on_again", "removed_dark", "on_again", "off_unasked"])
 def test_who_manages_the_platform_is_told_once(
     north: Platform, alice: User, charlie: User, kind: str
 ) -> None:
@@ -39,3 +39,12 @@ def test_a_lost_bell_costs_a_sweep_and_what_is_ordinary_is_no_notice(north: Plat
 
     assert told == [1, 0]
     assert Notice.objects.count() == 1
+
+
+def test_of_a_closed_platform_the_operator_is_told(north: Platform, alice: User, root: User) -> None:
+    event = record_event(make_socket(north), "not_on_again", at=NOW, line=1)
+    Platform.objects.update(is_active=False)
+
+    notify_of_event(event.pk)
+
+    assert set(Delivery.objects.values_list("user", flat=True)) == {root.pk}

@@ -318,7 +318,7 @@ def test_a_text_before_the_sms_can_have_left_answers_nothing(socket: Device) -> 
         record_reply(socket, text=text, at=after(seconds=3)).match for text in (CONFIRMED, "hello", STATUS)
     ]
 
-    assert outcomes == ["unmatched"] * 3
+    assert outcomes == ["unmatched", "unmatched", "understood"]
     assert state_of(command) == "queued"
     pass_barrier(command, at=after(seconds=5))
     assert record_reply(socket, text=CONFIRMED, at=after(seconds=4)).match == "unmatched", (
@@ -379,6 +379,15 @@ def test_a_text_about_something_else_answers_nothing(command: Command, socket: D
     assert state_of(command) == "sent"
 
 
+@pytest.mark.parametrize("text", ["OUT1 ON", STATUS, "MAINS LOST"])
+def test_a_notice_of_which_facts_were_made_waits_for_nobody(socket: Device, text: str) -> None:
+    outcome = record_reply(socket, text=text, at=NOW)
+
+    socket.refresh_from_db()
+    assert outcome.match == "understood"
+    assert outcome.facts.items() <= socket.facts.items()
+
+
 @pytest.mark.databases
 @pytest.mark.parametrize("text", ["что-то непонятное", "", "\x00", "a\x00b", "x" * 5000, "\u202eOK"])
 def test_a_text_that_nobody_can_read_answers_the_only_command_that_waits(
@@ -422,7 +431,7 @@ def test_an_event_is_written_down_and_answers_nothing(command: Command, socket: 
     outcome = record_reply(socket, text="MAINS LOST", at=after(seconds=8))
 
     socket.refresh_from_db()
-    assert (outcome.match, state_of(command)) == ("unmatched", "sent")
+    assert (outcome.match, state_of(command)) == ("understood", "sent")
     assert socket.facts["mains"] == "lost"
 
 

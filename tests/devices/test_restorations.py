@@ -14,18 +14,27 @@ from devices.services import (
     record_observations,
     record_reply,
     record_sent,
+    remove_device,
     see_to,
     sweep_commands,
 )
 from devices.services.observations import Observed
 from devices.services.restorations import Cycle, cancel
 from devices.states import CommandState
-from platforms import switches
-from platforms.models import Platform, User
+from platforms import quotas, switches
+from platforms.models import LedgerEntry, Platform, Usage, User
 from sms.models import SmsMessage
 from sms.outbox import Pump
 from tests.devices.commands import after, ask, pass_barrier
-from tests.factories import NOW, make_device, make_gateway, make_link, make_socket, make_user
+from tests.factories import (
+    NOW,
+    make_device,
+    make_gateway,
+    make_link,
+    make_platform,
+    make_socket,
+    make_user,
+)  # fmt: skip
 
 S = CommandState
 
@@ -250,6 +259,8 @@ def test_a_player_that_came_back_is_proof_and_costs_no_sms(north: Platform) -> N
 
     assert story(cycle).state == "kept"
     assert len(bodies(socket)) == 2
+    facts = Device.objects.get(pk=socket.pk).facts
+    assert (facts["out1"], facts["facts_at"]["out1"]) == ("on", after(minutes=8).isoformat())
 
 
 def test_a_late_copy_of_the_off_is_noticed_and_undone(north: Platform) -> None:
@@ -287,6 +298,115 @@ def test_the_on_is_not_stopped_by_the_switch_that_stops_automation(north: Platfo
 
     pass_barrier(last(socket), at=after(minutes=3))
     assert last(socket).body == "ONM"
+
+
+@pytest.mark.databases
+def test_an_owed_on_leaves_beyond_the_limit_and_is_marked(north: Platform) -> None:
+    make_gateway(north, sender_msisdn="+79000000100")
+    socket = make_socket(north, model="ISOCKET-706")
+    go_dark(socket)
+    use_up_the_limit(north)
+
+    sweep_commands(now=after(minutes=3))
+    carry(SmsMessage.objects.get(command=last(socket)), at=after(minutes=3))
+
+    assert (last(socket).body, last(socket).state) == ("ONM", "sent")
+    assert list(LedgerEntry.objects.filter(is_beyond_limit=True).values_list("units", flat=True)) == [1]
+    usage = Usage.objects.get(platform=north, kind=quotas.SMS)
+    assert (usage.used + usage.reserved, quotas.remaining(north, quotas.SMS, at=NOW)) == (
+        Platform.objects.get(pk=north.pk).sms_limit + 1,
+        0,
+    )
+
+
+@pytest.mark.parametrize("template", ["relay_off", "relay_on"])
+def test_what_a_person_asks_for_keeps_within_the_limit(north: Platform, template: str) -> None:
+    socket = make_socket(north, model="ISOCKET-706")
+    use_up_the_limit(north)
+
+    command = ask(socket, template)
+
+    assert (command.state, command.failure_reason) == ("blocked", "quota")
+
+
+def test_a_reboot_beyond_the_limit_does_not_begin(north: Platform) -> None:
+    socket = make_socket(north, model="ISOCKET-706")
+    use_up_the_limit(north)
+    cycle = reboot(socket, 2)
+
+    for minute in range(1, 20):
+        sweep_commands(now=after(minutes=minute))
+
+    assert story(cycle).state == "cancelled"
+    assert [command.body for command in Command.objects.all()] == ["OFFM"], "blocked, and nothing to restore"
+
+
+@pytest.mark.databases
+def test_an_owed_on_leaves_though_the_platform_was_closed(north: Platform) -> None:
+    make_gateway(north, sender_msisdn="+79000000100")
+    socket = make_socket(north, model="ISOCKET-706")
+    cycle = go_dark(socket)
+    Platform.objects.filter(pk=north.pk).update(is_active=False)
+
+    sweep_commands(now=after(minutes=8))
+    carry(SmsMessage.objects.get(command=last(socket)), at=after(minutes=8))
+    record_reply(Device.objects.get(pk=socket.pk), text="OUT2 ON", at=after(minutes=8, seconds=30))
+    sweep_commands(now=after(minutes=9))
+
+    assert bodies(socket) == ["OFFM", "ONM"]
+    assert story(cycle).state == "kept"
+
+
+def test_a_closed_platform_switches_nothing_off(north: Platform) -> None:
+    make_gateway(north, sender_msisdn="+79000000100")
+    socket = make_socket(north, model="ISOCKET-706")
+    cycle = reboot(socket, 2)
+    Platform.objects.filter(pk=north.pk).update(is_active=False)
+
+    carry(SmsMessage.objects.get(), at=after(seconds=5))
+    for minute in range(1, 20):
+        sweep_commands(now=after(minutes=minute))
+
+    assert (last(socket).state, last(socket).failure_reason) == ("blocked", "platform_inactive")
+    assert (bodies(socket), story(cycle).state) == (["OFFM"], "cancelled")
+
+
+@pytest.mark.databases
+def test_nothing_is_sent_to_a_socket_that_is_another_clients_by_now(north: Platform, south: Platform) -> None:
+    make_gateway(None, sender_msisdn="+79000000100")
+    socket = make_socket(north, model="ISOCKET-706")
+    cycle = go_dark(socket)
+    sweep_commands(now=after(minutes=3))
+    Device.objects.filter(pk=socket.pk).update(platform=south)
+
+    carry(SmsMessage.objects.get(command=last(socket)), at=after(minutes=3))
+    for minute in range(4, 20):
+        sweep_commands(now=after(minutes=minute))
+
+    assert (last(socket).body, last(socket).state, last(socket).failure_reason) == (
+        "ONM",
+        "blocked",
+        "device_moved",
+    )
+    assert (story(cycle).state, story(cycle).outcome) == ("cancelled", "device_moved")
+    assert kinds(socket) == [], "its new platform hears nothing of it"
+
+
+def test_people_are_called_when_a_socket_goes_out_of_service_while_it_is_dark(north: Platform) -> None:
+    socket = make_socket(north, model="ISOCKET-706")
+    cycle = go_dark(socket)
+    remove_device(socket, by=None)
+    make_socket(make_platform(), msisdn=socket.msisdn)
+
+    sweep_commands(now=after(minutes=3))
+
+    assert (story(cycle).state, kinds(socket)) == ("cancelled", ["removed_dark"])
+    assert DeviceEvent.objects.get().severity == "critical"
+
+
+def use_up_the_limit(platform: Platform) -> None:
+    left = quotas.remaining(platform, quotas.SMS, at=NOW)
+    quotas.spend(platform=platform, kind=quotas.SMS, units=left, at=NOW)
 
 
 def test_nobody_darkens_an_output_that_is_just_being_restored(north: Platform) -> None:

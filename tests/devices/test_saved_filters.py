@@ -2,8 +2,8 @@
 
 import pytest
 
-from devices.admin.saved_filters import MOST, tidy
 from devices.models import SavedFilter
+from devices.services.saved_filters import MOST, tidy
 from platforms.models import Platform, User
 from remosa.lib.clock import utcnow
 from tests.console.conftest import *  # noqa: F403  its fixtures

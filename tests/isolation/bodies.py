@@ -70,7 +70,15 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
         "move": {"site": Ref(Site), "socket": SOCKET, "line": 1, "reason": "new"},
         "replace": {"mac": "02:55:00:00:00:03", "reason": "new"},
         "replace_sim": {"msisdn": "+79165550003", "reason": "new"},
+        "recheck": {"seen": True},
     },
+    "DeviceModelsView": {
+        "read_bench": {"replies": {"reply_status": "x"}},
+        "use_rules": {"rules": [{"name": "new", "pattern": "x", "verdict": "info"}]},
+        "pass_bench": {"replies": {}, "seen": []},
+        "withdraw_bench": {"reason": "new"},
+    },
+    "SavedFiltersView": {"create": {"name": "new", "query": "state__exact=offline"}},
     "PowerLinksView": {"create": {"device": Ref(Device), "socket": SOCKET, "line": 1}},
     "OnboardingsView": {
         "create": {"platform": Ref(Platform), "table": "player;mac\nnew;02:55:00:00:00:02\n"},
@@ -120,6 +128,10 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
         "create": {"platform": Ref(Platform), "name": "new", "kind": "grafana", "secret": "zqnewsecretofasource"},
         "update": {"platform": Ref(Platform), "name": "new", "kind": "grafana"},
         "config": {},
+    },
+    "WebhooksView": {
+        "create": {"platform": Ref(Platform), "name": "new", "url": "https://hook.example.org/"},
+        "update": {"platform": Ref(Platform), "name": "new", "url": "https://hook.example.org/"},
     },
     "MaintenanceView": {
         "create": WORKS, "update": WORKS,

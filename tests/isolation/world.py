@@ -16,7 +16,7 @@ from django.db import connection, models
 
 from automation.models import Case, Holiday, Job, JobVersion, Maintenance
 from automation.services.jobs import keep_version
-from devices.models import Command, Device, DeviceShare, PowerLink, Site
+from devices.models import Command, Device, DeviceModel, DeviceShare, PowerLink, Site
 from devices.services import request_command
 from exporters.models import Exporter, ExporterTarget
 from exporters.ports import Observation, RoundResult, Status
@@ -258,6 +258,8 @@ def _make(model: type[models.Model], world: World, known: dict[Any, Any] | None 
                 continue
             if related in rows or related in (User, world.people["admin"].__class__):
                 values[column.name] = rows.get(related, world.people["admin"])
+            elif related is DeviceModel:  # the catalogue is everybody's: a world makes no models of its own
+                values[column.name] = DeviceModel.objects.order_by("pk").first()
             elif not column.null:
                 values[column.name] = _make(related, world, known)
         elif not (column.null or column.has_default()):

@@ -37,7 +37,7 @@ def test_a_reservation_is_promised_then_spent(platform: Platform) -> None:
 
     settled = quotas.settle(key=key, spent=True)
 
-    assert settled is True
+    assert settled is not None
     assert promised == [("2026-03", 3, 0)]
     assert counted(platform) == [("2026-03", 0, 3)]
 
@@ -58,12 +58,12 @@ def test_a_reservation_is_settled_once(platform: Platform, first: bool, second: 
 
     again = quotas.settle(key=key, spent=second)
 
-    assert again is False
+    assert again is None
     assert counted(platform) == [("2026-03", 0, 3 if first else 0)]
 
 
 def test_settling_what_was_never_reserved_does_nothing(platform: Platform) -> None:
-    assert quotas.settle(key=uuid.uuid4(), spent=True) is False
+    assert quotas.settle(key=uuid.uuid4(), spent=True) is None
     assert counted(platform) == []
 
 
@@ -73,6 +73,29 @@ def test_the_same_key_reserves_once(platform: Platform) -> None:
     reserve(platform, 4, key=key)
 
     assert counted(platform) == [("2026-03", 4, 0)]
+
+
+@pytest.mark.databases
+def test_what_has_to_be_done_is_counted_beyond_the_limit_and_marked(platform: Platform) -> None:
+    within, beyond = uuid.uuid4(), uuid.uuid4()
+    for key, units in ((within, 9), (beyond, 3)):
+        quotas.reserve(
+            platform=platform,
+            kind=quotas.SMS,
+            units=units,
+            key=key,
+            at=NOW,
+            for_people=True,
+            beyond_limit=True,
+        )
+    quotas.settle(key=beyond, spent=True)
+
+    marks = dict(QuotaReservation.objects.values_list("key", "is_beyond_limit"))
+    assert marks == {within: False, beyond: True}
+    assert counted(platform) == [("2026-03", 9, 3)]
+    assert quotas.remaining(platform, quotas.SMS, at=NOW) == 0
+    with pytest.raises(QuotaExceeded):
+        reserve(platform)
 
 
 def test_what_does_not_fit_leaves_no_trace(platform: Platform) -> None:
@@ -248,7 +271,7 @@ def test_threads_with_one_key_reserve_once_and_settle_once() -> None:
     settled = together(10, lambda number: quotas.settle(key=key, spent=number % 2 == 0))
 
     assert promised == [key] * 10
-    assert sorted(settled) == [False] * 9 + [True]
+    assert sum(each is not None for each in settled) == 1
     reserved, used = counted(platform)[0][1:]
     assert (reserved, used) in {(0, 0), (0, 5)}
 
