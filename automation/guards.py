@@ -530,8 +530,8 @@ SOFT = Rung(Do.WEBHOOK)
 MAY_HAVE_CALLED = (CallState.SENDING, CallState.DONE, CallState.UNKNOWN)
 
 
-def guards_of(rung: Rung, guards: tuple[Guard, ...] = GUARDS) -> tuple[Guard, ...]:
-    """The guards that a step must pass."""
+def guards_of(rung: Rung, guards: tuple[Guard, ...]) -> tuple[Guard, ...]:
+    """Those of the guards that a step must pass."""
     if rung.is_quiet:
         return (scope,)
     return guards if rung.do == Do.CYCLE else tuple(guard for guard in guards if guard not in OF_POWER)
@@ -539,7 +539,7 @@ def guards_of(rung: Rung, guards: tuple[Guard, ...] = GUARDS) -> tuple[Guard, ..
 
 def first_refusal(candidate: Candidate, *, now: datetime) -> Refusal | None:
     """The first objection, or None: then the action may be planned."""
-    for guard in guards_of(candidate.rung):
+    for guard in guards_of(candidate.rung, GUARDS):
         if refusal := guard(candidate, now):
             return refusal
     return None

@@ -59,25 +59,18 @@ def test_no_name_is_believed(who: str, harmful: World, browser_of: Pages, reques
     assert [url for url, page in pages.items() if re.search(r"\b49\b.{0,20}%\(x\)s", page)] == []
 
 
-def test_pages_bring_no_inline_script(northern: World, root: User, browser_of: Pages):
+def test_pages_bring_no_inline_script_and_call_nobody_else(northern: World, root: User, browser_of: Pages):
     client = browser_of(root)
-
-    pages = {url: client.get(url).content.decode() for url in everything(northern)}
-
     inline = re.compile(
         r"<script(?![^>]*\bsrc=)(?![^>]*type=\"(?:application/json|text/template)\")[^>]*>\s*\S|\son[a-z]+=\"",
         re.IGNORECASE,
     )
-    assert {url: found[0] for url, page in pages.items() if (found := inline.search(page))} == {}
-
-
-def test_pages_call_nobody_else(northern: World, root: User, browser_of: Pages):
-    client = browser_of(root)
     called = re.compile(r"""(?:src|href|action|hx-get)="(?:https?:)?//(?!127\.0\.0\.1|localhost)([^"/]+)""")
 
-    found = {url: called.findall(client.get(url).content.decode()) for url in everything(northern)}
+    pages = {url: client.get(url).content.decode() for url in everything(northern)}
 
-    assert {url: hosts for url, hosts in found.items() if hosts} == {}
+    assert {url: found[0] for url, page in pages.items() if (found := inline.search(page))} == {}
+    assert {url: hosts for url, page in pages.items() if (hosts := called.findall(page))} == {}
 
 
 def test_the_policy_for_scripts_is_strict(alice: User, browser_of: Pages):
