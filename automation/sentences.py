@@ -585,6 +585,29 @@ def step_sentence(
     return _("Preparing attempt %(number)s of %(limit)s.") % {"number": attempts + 1, "limit": max_attempts}
 
 
+def hold_sentence(
+    *, mode: str, has_data: bool, samples: int, wanted: int, hold_s: float, is_held: bool
+) -> str:
+    """What a job waits for that sees a device as wrong and has no case of it yet.
+
+    ``is_held``: the hold time is over; ``samples`` of ``wanted`` fresh answers have said so.
+    """
+    if not has_data:
+        return _("There is no data now: the hold time stands still until there is a fresh answer.")
+    following = {
+        "shadow": _("Then it is written down: this job only watches."),
+        "suggest": _("Then a repair is proposed to a person."),
+    }.get(mode, _("Then it is repaired, if no guard objects."))
+    if is_held and samples < wanted:
+        waits = _("Waits for fresh answers: %(samples)d of %(wanted)d.") % {
+            "samples": samples,
+            "wanted": wanted,
+        }
+    else:
+        waits = _("Waits %(span)s: it may come back by itself.") % {"span": span_words(hold_s)}
+    return f"{waits} {following}"
+
+
 def _while_acting(command_state: str, attempts: int, max_attempts: int, current: str) -> str:
     sayings = {
         "asked": _("is being carried out"),
