@@ -52,7 +52,7 @@ def with_proposals(cases: QuerySet[Case]) -> QuerySet[Case]:
     """Annotate ``proposed``: a power cycle was proposed after the last action, and nobody has answered."""
 
     def last(kind: str) -> Subquery:
-        events = CaseEvent.objects.filter(case=OuterRef("pk"), kind=kind).order_by("-at")
+        events = CaseEvent.objects.filter(case=OuterRef("pk"), kind=kind).order_by("-at", "-pk")
         return Subquery(events.values("at")[:1])
 
     waits = Q(mode=Mode.SUGGEST, state__in=[CaseState.OPEN, CaseState.ACTING], last_proposal__isnull=False)
@@ -73,10 +73,10 @@ def needing_a_person() -> Q:
 
 
 def being_repaired() -> Q:
-    """Cases that REMOSA works on by itself."""
-    return Q(state__in=[CaseState.ACTING, CaseState.VERIFYING]) | Q(
-        state=CaseState.OPEN, mode=Mode.AUTO, kind=Case.Kind.DEVICE
-    )
+    """Cases that REMOSA works on by itself, for a queryset that went through ``with_proposals``."""
+    works = Q(state__in=[CaseState.ACTING, CaseState.VERIFYING])
+    works |= Q(state=CaseState.OPEN, mode=Mode.AUTO, kind=Case.Kind.DEVICE)
+    return works & Q(proposed=False)
 
 
 def board(cases: QuerySet[Case]) -> QuerySet[Case]:
@@ -257,6 +257,7 @@ def _line(
         down_for=down_for,
         current="".join(words[max(behind - 1, 0) : behind]),
         following="".join(words[behind : behind + 1]),
+        is_proposed=getattr(case, "proposed", False),
     )
     return CaseLine(
         case=case,

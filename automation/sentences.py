@@ -418,7 +418,8 @@ def _called(data: Data, text: str) -> str:
     """How a webhook or a notice of a case ended."""
     names = {"webhook": _("webhook"), "notice": _("notice")}
     kind, why = str(data.get("action", "")), str(data.get("why", ""))
-    return text % {"action": names.get(kind, kind), "why": blocked_sentence(why) if why else "—"}
+    text = text if why else text.replace(" (%(why)s)", "")
+    return text % {"action": names.get(kind, kind), "why": blocked_sentence(why)}
 
 
 def evidence_lines(evidence: Data) -> list[tuple[str, str]]:
@@ -554,6 +555,7 @@ def step_sentence(
     down_for: timedelta | None = None,
     current: str = "",
     following: str = "",
+    is_proposed: bool = False,
 ) -> str:
     """What REMOSA does about a case right now. ``refusal`` is the sentence of a guard that objects, or "".
 
@@ -566,6 +568,8 @@ def step_sentence(
         return _("Lasted %(span)s, attempts: %(number)d.") % {"span": lasted, "number": attempts}
     if is_back:
         return _("The device is back. Closing when it stays.")
+    if is_proposed:
+        return _waits_for_approval(following)
     if command_state and state == "acting":
         return _while_acting(command_state, attempts, max_attempts, current)
     if waits_for_mass:
@@ -574,15 +578,19 @@ def step_sentence(
         return _("Not acting yet. %(why)s") % {"why": refusal}
     if mode == "shadow":
         return _("Only watching: this job may not act.")
-    if mode == "suggest" and following:
-        return _("Waits for a person to approve: %(step)s.") % {"step": following}
     if mode == "suggest":
-        return _("Waits for a person to approve a power cycle.")
+        return _waits_for_approval(following)
     if following:
         return _("Preparing step %(number)s of %(limit)s: %(step)s.") % {
             "number": attempts + 1, "limit": max_attempts, "step": following,
         }  # fmt: skip
     return _("Preparing attempt %(number)s of %(limit)s.") % {"number": attempts + 1, "limit": max_attempts}
+
+
+def _waits_for_approval(following: str) -> str:
+    if following:
+        return _("Waits for a person to approve: %(step)s.") % {"step": following}
+    return _("Waits for a person to approve a power cycle.")
 
 
 def hold_sentence(

@@ -12,6 +12,7 @@ from automation.dry_run import dry_run
 from automation.job_templates import TEMPLATES
 from automation.models import Case, Job, JobState, Webhook
 from automation.services import health, jobs
+from automation.states import LIVE
 from devices.models import Command, Device
 from exporters.models import Exporter
 from platforms.models import AuditEvent, Platform, User
@@ -332,6 +333,16 @@ def test_a_dry_run_says_of_each_device_what_would_be_done_and_does_nothing(db: N
     assert not Case.objects.exists()
     assert not Command.objects.exists()
     assert not JobState.objects.exists()
+
+
+def test_a_dry_run_does_not_promise_a_second_case(db: None) -> None:
+    world = World(players=2, mode="suggest")
+    case = world.until_fired(world.players[0])
+
+    lines = {line.device: line.would for line in dry_run(world.job, now=world.now).lines}
+
+    assert case.state in LIVE
+    assert lines[world.players[0]] == "case"
 
 
 @pytest.mark.parametrize(("mode", "said"), [("shadow", "write"), ("suggest", "suggest"), ("auto", "act")])

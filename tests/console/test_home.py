@@ -68,6 +68,28 @@ def test_a_proposal_without_an_answer_needs_somebody(north: Platform, alice: Use
     assert (before, proposed, answered) == (0, 1, 0)
 
 
+def test_a_proposed_second_step_waits_for_a_person_and_is_not_being_repaired(
+    north: Platform, alice: User, browser_of: Pages
+):
+    ladder = [{"do": "notice", "wait_s": 60}, {"do": "cycle", "wait_s": 900}]
+    case = make_case(
+        make_device(north),
+        make_job(north, mode="suggest", ladder=ladder),
+        state="acting",
+        mode="suggest",
+        attempts=1,
+    )
+    CaseEvent.objects.create(case=case, at=utcnow(), kind="suggested", data={"attempt": 2, "do": "cycle"})
+    client = browser_of(alice)
+
+    page = client.get("/admin/")
+
+    counted = {tile.name: tile.count for tile in page.context["tiles"]}
+    assert (counted["Needs you"], counted["Being repaired"]) == (1, 0)
+    assert page.context["lines"][0].step.startswith("Waits for a person to approve")
+    assert client.get("/admin/automation/case/?board=repairing").context["cl"].result_count == 0
+
+
 def hold(job: Job, device: Device, *, minutes: float, samples: int = 3) -> None:
     JobState.objects.create(
         job=job, device=device, phase="pending", since=utcnow() - timedelta(minutes=minutes), samples=samples,
@@ -310,6 +332,24 @@ def test_the_home_page_of_ten_clients_asks_no_more_than_of_two(root: User, brows
 
 def test_an_empty_installation_says_how_to_begin(root: User, browser_of: Pages):
     assert "Add a platform" in browser_of(root).get("/admin/").content.decode()
+
+
+def test_the_board_begins_with_what_needs_a_person(north: Platform, alice: User, browser_of: Pages):
+    now, job = utcnow(), make_job(north)
+    ages = {"verified": 1, "acting": 2, "escalated": 300, "cancelled": 4}
+    for state, minutes in ages.items():
+        ended = {"closed_at": now} if state in ("verified", "cancelled") else {}
+        case = make_case(make_device(north), job, title=state, state=state, **ended)
+        Case.objects.filter(pk=case.pk).update(opened_at=now - timedelta(minutes=minutes))
+    taken = make_case(make_device(north), job, title="taken", state="escalated", acknowledged_by=alice)
+    Case.objects.filter(pk=taken.pk).update(opened_at=now)
+
+    page = browser_of(alice).get("/admin/automation/case/")
+    sorted_by_reader = browser_of(alice).get("/admin/automation/case/?o=4")
+
+    titles = [case.title for case in page.context["cl"].result_list]
+    assert titles == ["escalated", "taken", "acting", "verified", "cancelled"]
+    assert sorted_by_reader.context["cl"].result_list[0].title == "escalated"  # the oldest
 
 
 def test_a_closed_case_says_what_became_of_it(north: Platform, alice: User, browser_of: Pages):
