@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from platforms.api.base import Changes, Creates, Deletes, PlatformViewSet, Reads
 from platforms.api.errors import Invalid
 from platforms.api.scope import platforms_held
-from platforms.api.serializers import ObjectField, PlatformSerializer
+from platforms.api.serializers import ObjectField, PlatformSerializer, StepSerializer
 from platforms.roles import Perm
 from sms.inbox_api import INBOX_PERMS, InboxActions
 from sms.models import Gateway, InboundSms, SmsEvent, SmsMessage
@@ -97,22 +97,11 @@ class GatewaysView(Reads, Creates, Changes, Deletes, PlatformViewSet):
 # --- journals ------------------------------------------------------------------------------------
 
 
-class SmsStepSerializer(serializers.ModelSerializer):
+class SmsStepSerializer(StepSerializer):
     """One step of an SMS's life."""
 
-    reason = serializers.CharField(source="why", read_only=True)
-
-    class Meta:
+    class Meta(StepSerializer.Meta):
         model = SmsEvent
-        fields = ["at", "reason", "by"]
-        read_only_fields = fields
-
-    def get_fields(self) -> dict[str, serializers.Field]:
-        steps = {  # ``from`` is a word of Python
-            "from": serializers.CharField(source="from_state", read_only=True),
-            "to": serializers.CharField(source="to_state", read_only=True),
-        }
-        return steps | super().get_fields()
 
 
 class SmsSerializer(PlatformSerializer):
