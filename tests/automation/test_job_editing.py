@@ -12,7 +12,6 @@ from automation.dry_run import dry_run
 from automation.job_templates import TEMPLATES
 from automation.models import Case, Job, JobState, Webhook
 from automation.services import health, jobs
-from automation.states import LIVE
 from devices.models import Command, Device
 from exporters.models import Exporter
 from platforms.models import AuditEvent, Platform, User
@@ -335,14 +334,16 @@ def test_a_dry_run_says_of_each_device_what_would_be_done_and_does_nothing(db: N
     assert not JobState.objects.exists()
 
 
-def test_a_dry_run_does_not_promise_a_second_case(db: None) -> None:
+def test_a_dry_run_promises_nothing_where_a_person_has_the_case(db: None) -> None:
     world = World(players=2, mode="suggest")
     case = world.until_fired(world.players[0])
 
-    lines = {line.device: line.would for line in dry_run(world.job, now=world.now).lines}
+    untouched = dry_run(world.job, now=world.now).lines[0]
+    Case.objects.filter(pk=case.pk).update(state="escalated")
+    handed_over = dry_run(world.job, now=world.now).lines[0]
 
-    assert case.state in LIVE
-    assert lines[world.players[0]] == "case"
+    assert (untouched.device, handed_over.device) == (world.players[0], world.players[0])
+    assert (untouched.would, handed_over.would) == ("suggest", "case")
 
 
 @pytest.mark.parametrize(("mode", "said"), [("shadow", "write"), ("suggest", "suggest"), ("auto", "act")])
