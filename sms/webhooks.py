@@ -24,12 +24,13 @@ from django.views.decorators.csrf import csrf_exempt
 
 from platforms import rates
 from remosa.lib.clock import utcnow
+from remosa.lib.texts import storable
 from sms.errors import CallbackInvalid
 from sms.models import Gateway
 from sms.ports import Callback
 from sms.ports import Gateway as Backend
 from sms.services.gateways import backend_of, of_hook
-from sms.services.inbound import receive, storable
+from sms.services.inbound import receive
 from sms.services.reports import REF_AGE, apply_delivery_report
 
 logger = logging.getLogger(__name__)
@@ -158,7 +159,7 @@ def _take_report(gateway: Gateway, backend: Backend, item: Mapping[str, Any]) ->
     if told.delivered is None:
         return "ignored"
     at = told.at if told.at and now - REF_AGE <= told.at <= now else now  # their clock may be anywhere
-    return apply_delivery_report(
+    result = apply_delivery_report(
         gateway=gateway,
         delivered=told.delivered,
         at=at,
@@ -167,6 +168,9 @@ def _take_report(gateway: Gateway, backend: Backend, item: Mapping[str, Any]) ->
         to=storable(told.to),
         of_part=told.of_part,
     )
+    if result == "too_early":
+        raise Refusal(503, "try_again_later", _("Its SMS is still being sent. Try again."))
+    return result
 
 
 def _take_inbound(gateway: Gateway, backend: Backend, item: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.contrib import admin
+from django.db import models
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -208,6 +209,12 @@ class GatewayAdmin(PlatformAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Gateway | None = None) -> list[str]:
         fixed = super().get_readonly_fields(request, obj)
         return [*fixed, "kind_shown"] if obj is not None else fixed
+
+    def store(self, request: HttpRequest, obj: models.Model, form: forms.ModelForm, change: bool) -> None:
+        """Only the settings are written: what the outbox counts in the row goes on meanwhile."""
+        settings = {field.name for field in obj._meta.concrete_fields if field.editable} | {"changed_at"}
+        mine = settings - obj.get_deferred_fields() - {"id"}
+        obj.save(update_fields=mine if change else None)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Gateway]:
         return super().get_queryset(request).defer("secret", "hook_secret")

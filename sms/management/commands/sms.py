@@ -41,6 +41,13 @@ WORDS = {
 READY = ModemStatus.State.READY
 
 
+class WrongUsage(CommandError):
+    """Nothing was tried: what was asked for has to be changed."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, returncode=2)
+
+
 class Command(BaseCommand):
     help = "Try SMS gateways: send one SMS, read the inboxes, list gateways and modems, decode a PDU."
 
@@ -106,7 +113,9 @@ class Command(BaseCommand):
                 for_people=True,
                 gateway=self._gateway(options.gateway) if options.gateway is not None else None,
             )
-        except (SmsError, QuotaExceeded) as exc:
+        except SmsError as exc:
+            raise WrongUsage(str(exc)) from exc
+        except QuotaExceeded as exc:
             raise CommandError(str(exc)) from exc
         Pump(owner_name("shell")).run_one(message.pk)
         self._await_modem(message)
@@ -131,14 +140,14 @@ class Command(BaseCommand):
         try:
             wanted = normalise_msisdn(options.to)
         except ValueError as exc:
-            raise CommandError(str(exc)) from exc
+            raise WrongUsage(str(exc)) from exc
         if wanted not in {_number(text) for text in settings.SMS_SHELL_NUMBERS}:
-            raise CommandError(
+            raise WrongUsage(
                 f"{mask_msisdn(wanted)} is not among the numbers that may be tried from a shell. "
                 "Name them in SMS_SHELL_NUMBERS, with commas."
             )
         if not options.yes:
-            raise CommandError("This sends a real SMS and spends the platform's limit. Repeat it with --yes.")
+            raise WrongUsage("This sends a real SMS and spends the platform's limit. Repeat it with --yes.")
 
     def _await_modem(self, message: SmsMessage) -> None:
         """Wait until the process of a modem has sent what was handed to it, or did not take it up in time."""
@@ -196,7 +205,7 @@ class Command(BaseCommand):
         started = utcnow()
         rows = (
             [self._gateway(options.gateway)]
-            if options.gateway
+            if options.gateway is not None
             else list(Gateway.objects.filter(is_enabled=True).select_related("platform"))
         )
         rows = [row for row in rows if backend("SMS_GATEWAYS", row.kind).capabilities.inbox]
@@ -248,13 +257,13 @@ class Command(BaseCommand):
             rows = rows.filter(pk=int(wanted)) if wanted.isdecimal() else rows.filter(name=wanted)
         found = list(rows[:2])
         if len(found) != 1:
-            raise CommandError("Name the platform that pays with --platform, by its number or exact name.")
+            raise WrongUsage("Name the platform that pays with --platform, by its number or exact name.")
         return found[0]
 
     def _gateway(self, number: int) -> Gateway:
         row = Gateway.objects.filter(pk=number).select_related("platform").first()
         if row is None:
-            raise CommandError(f"No gateway {number}. `sms gateways` lists them.")
+            raise WrongUsage(f"No gateway {number}. `sms gateways` lists them.")
         return row
 
 
