@@ -84,7 +84,7 @@ OTHERS = {
 PUBLIC = frozenset({  # 200 for anybody, with nothing of any platform in it
     "admin/login/", "admin/password/", "admin/password/sent/",
     "admin/jsi18n/", "admin/language/", "i18n/setlang/", "healthz", "readyz", "healthz/worker",
-    "api/v1/auth/token/", "api/v1/auth/token/refresh/",
+    "api/v1/auth/token/", "api/v1/auth/token/refresh/", "api/v1/auth/token/revoke/",
 })  # fmt: skip
 
 
