@@ -84,7 +84,10 @@ def _since(at: datetime | None, now: datetime) -> str:
 
 def trouble_text(error: str) -> str:
     """What a gateway said last, in words; its own words stay, numbers and keys hidden."""
+    reading = {"inbox": _("incoming SMS are not read"), "status": _("delivery is not asked about")}
     word, colon, rest = error.partition(":")
+    if word in reading and colon:
+        return f"{reading[word]}: {trouble_text(rest.strip())}"
     sentences = {
         "http_401": _("it does not know our key"),
         "http_403": _("it does not let us in"),
@@ -96,6 +99,7 @@ def trouble_text(error: str) -> str:
         "reset": _("it breaks the connection"),
         "truncated": _("its answers break off"),
         "egress": _("its address may not be reached from here"),
+        "no_inbox": _("it answers with something that is no inbox"),
         **{f"modem_{state}": str(label) for state, label in ModemStatus.State.choices},
     }
     return redact(f"{sentences.get(word, word)}{colon}{rest}")

@@ -146,6 +146,14 @@ def test_inbox_of_a_gateway_that_is_not_there_is_wrong_usage(gateway, fake):
     assert caught.value.returncode == 2
 
 
+def test_nothing_but_the_document_is_said_to_machines(north, capsys):
+    make_gateway(north, kind="console")
+
+    assert told("send", NUMBER, "x", "--yes")["state"] == "sent"
+    said = capsys.readouterr()
+    assert (said.out, said.err.startswith("SMS to ")) == ("", True)
+
+
 def test_send_beyond_the_limit_is_not_sent(north, gateway, fake):
     type(north).objects.update(sms_limit=0)
 
@@ -186,7 +194,7 @@ def test_inbox_tells_machines_what_came_and_what_was_not_read(gateway, fake):
 
     assert came["read"] == [{"gateway": gateway.pk, "name": gateway.name, "new": 1, "error": ""}]
     assert [(sms["text"], sms["state"]) for sms in came["came"]] == [("OUT1 ON", "unmatched")]
-    assert failed["read"][0]["error"] == "inbox: refused"
+    assert failed["read"][0]["error"] == "refused"
 
 
 def test_gateways_that_are_suspended_are_told_by_the_code(north, gateway):

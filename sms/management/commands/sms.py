@@ -6,7 +6,9 @@ well, 1 it is not (not sent, an inbox not read, a gateway suspended, a modem not
 """
 
 import argparse
+import contextlib
 import json
+import sys
 import threading
 import uuid
 from dataclasses import asdict, fields, is_dataclass
@@ -27,6 +29,7 @@ from sms.errors import SmsError
 from sms.models import Gateway, InboundSms, ModemStatus, SmsMessage
 from sms.outbox import Pump, owner_name
 from sms.queue import MODEM_SILENT
+from sms.services.inboxes import look_into
 from sms.states import SmsState
 
 EXIT = {SmsState.SENT: 0, SmsState.DELIVERED: 0, SmsState.UNKNOWN: 3}  # anything else: 1, it was not sent
@@ -54,7 +57,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         shared: Any = argparse.ArgumentParser(add_help=False)
         shared.add_argument("--json", action="store_true", help="say it as one JSON document")
-        deeds = parser.add_subparsers(dest="deed", required=True)
+        deeds = parser.add_subparsers(dest="deed", required=True, metavar="send|inbox|gateways|modem|decode")
         send = deeds.add_parser(
             "send", parents=[shared], help="send one SMS; exit code 0 sent, 1 not sent, 3 outcome unknown"
         )
@@ -117,7 +120,8 @@ class Command(BaseCommand):
             raise WrongUsage(str(exc)) from exc
         except QuotaExceeded as exc:
             raise CommandError(str(exc)) from exc
-        Pump(owner_name("shell")).run_one(message.pk)
+        with contextlib.redirect_stdout(sys.stderr):  # a gateway may print; ours is the one document
+            Pump(owner_name("shell")).run_one(message.pk)
         self._await_modem(message)
         if message.state == SmsState.QUEUED:  # a test tries once: nobody waits for a second try at a shell
             services.cancel(message, now=utcnow(), reason=message.reason or "cancelled")
@@ -213,9 +217,8 @@ class Command(BaseCommand):
             raise CommandError("No enabled gateway has an inbox.")
         read, lines = [], []
         for row in rows:
-            new = services.read_inbox(row)
-            row.refresh_from_db()
-            error = row.last_error if row.last_error_at is not None and row.last_error_at >= started else ""
+            new, failed = look_into(row)
+            error = str(failed or "")
             read.append({"gateway": row.pk, "name": row.name, "new": new, "error": error})
             lines.append(f"{row}: {new} new")
             if error:
