@@ -44,6 +44,7 @@ from platforms.api.serializers import (
     PlainCharField,
     PlatformSerializer,
     SpansField,
+    StepSerializer,
     WeekField,
     WholeNumberField,
 )
@@ -337,22 +338,11 @@ class CaseSerializer(PlatformSerializer):
         read_only_fields = fields
 
 
-class CaseStepSerializer(serializers.ModelSerializer):
+class CaseStepSerializer(StepSerializer):
     """One move of a case."""
 
-    reason = serializers.CharField(source="why", read_only=True)
-
-    class Meta:
+    class Meta(StepSerializer.Meta):
         model = CaseStep
-        fields = ["at", "reason", "by"]
-        read_only_fields = fields
-
-    def get_fields(self) -> dict[str, serializers.Field]:
-        steps = {  # ``from`` is a word of Python
-            "from": serializers.CharField(source="from_state", read_only=True),
-            "to": serializers.CharField(source="to_state", read_only=True),
-        }
-        return steps | super().get_fields()
 
 
 class CaseEventSerializer(serializers.ModelSerializer):

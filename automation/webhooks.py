@@ -17,7 +17,6 @@ from datetime import datetime, timedelta
 from django.db import DatabaseError, InterfaceError
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.http.request import UnreadablePostError
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 
@@ -27,24 +26,12 @@ from automation.models import AlertSource
 from automation.senders import doubt, stamp_of
 from automation.services.intake import take
 from platforms import rates
+from remosa.lib.callbacks import Refusal, read_body, too_large, try_again_later
 from remosa.lib.clock import utcnow
 
 logger = logging.getLogger(__name__)
 MAX_BODY = 8 * 1024 * 1024  # bytes, packed and unpacked: ten thousand alerts of 800 bytes
 NOTE_EVERY = timedelta(minutes=1)  # a refusal is written down at most this often
-
-
-class Refusal(Exception):
-    """The answer to a delivery that is not taken."""
-
-    def __init__(self, status: int, code: str, message: str, *, why: str = "", **headers: str) -> None:
-        super().__init__(code)
-        self.status, self.code, self.message, self.why, self.headers = status, code, message, why, headers
-
-    def answer(self) -> JsonResponse:
-        """The one shape of errors."""
-        body = {"error": {"code": self.code, "message": self.message, "fields": {}}}
-        return JsonResponse(body, status=self.status, headers=self.headers)
 
 
 @csrf_exempt
@@ -54,13 +41,12 @@ def alerts(request: HttpRequest, source_id: uuid.UUID) -> HttpResponse:
     source: AlertSource | None = None
     try:
         if request.method not in ("POST", "PUT"):
-            raise Refusal(405, "method_not_allowed", _("Send a POST."), Allow="POST, PUT")
+            raise Refusal(405, "method_not_allowed", _("Send a POST."), headers={"Allow": "POST, PUT"})
         source = _source(source_id)
         raw = _body(request)
         sender = _proved(source, request, raw, now=now)
         if wait := rates.wait_s("intake", sender.pk):
-            slower = _("Too many deliveries. Try again.")
-            raise Refusal(503, "try_again_later", slower, why="too_fast", **{"Retry-After": str(wait)})
+            raise try_again_later(_("Too many deliveries. Try again."), after_s=wait, why="too_fast")
         stamp = stamp_of(sender, request.headers, now=now)
         taken = take(sender, _unpacked(request, raw), stamp=stamp, now=now)
     except Refusal as refusal:
@@ -71,8 +57,7 @@ def alerts(request: HttpRequest, source_id: uuid.UUID) -> HttpResponse:
         return Refusal(400, "invalid", _("No alerts can be read from this body.")).answer()
     except (DatabaseError, InterfaceError) as exc:
         logger.warning("alerts postponed source=%s error=%s", source_id, type(exc).__name__)
-        later = _("The database does not answer. Try again.")
-        return Refusal(503, "try_again_later", later, **{"Retry-After": "5"}).answer()
+        return try_again_later(_("The database does not answer. Try again."), after_s=5).answer()
     if taken.is_evidence:
         prompt.wake(sender.platform_id)
     return JsonResponse(
@@ -90,18 +75,7 @@ def _source(source_id: uuid.UUID) -> AlertSource | None:
 def _body(request: HttpRequest) -> bytes:
     if (request.content_type or "application/json") != "application/json":
         raise Refusal(415, "unsupported_media_type", _("Send application/json."))
-    too_large = Refusal(413, "too_large", _("At most %(size)d bytes.") % {"size": MAX_BODY}, why="too_large")
-    try:
-        if int(request.META.get("CONTENT_LENGTH") or 0) > MAX_BODY:
-            raise too_large
-        body = request.read(MAX_BODY + 1)
-    except ValueError:
-        raise Refusal(400, "invalid", _("Content-Length must be a number.")) from None
-    except UnreadablePostError:
-        raise Refusal(400, "invalid", _("The body ended too early.")) from None
-    if len(body) > MAX_BODY:
-        raise too_large
-    return body
+    return read_body(request, at_most=MAX_BODY)
 
 
 def _unpacked(request: HttpRequest, raw: bytes) -> bytes:
@@ -117,7 +91,7 @@ def _unpacked(request: HttpRequest, raw: bytes) -> bytes:
     except zlib.error:
         raise Refusal(400, "invalid", _("The body cannot be unpacked."), why="not_json") from None
     if len(body) > MAX_BODY:
-        raise Refusal(413, "too_large", _("At most %(size)d bytes.") % {"size": MAX_BODY}, why="too_large")
+        raise too_large(MAX_BODY)
     if not unpacker.eof:
         raise Refusal(400, "invalid", _("The body cannot be unpacked."), why="not_json")
     return body
@@ -129,7 +103,7 @@ def _proved(source: AlertSource | None, request: HttpRequest, raw: bytes, *, now
     if why or source is None:
         raise Refusal(
             401, "not_signed_in", _("Unknown source, or wrong secret."), why=why,
-            **{"WWW-Authenticate": 'Bearer realm="REMOSA"'},
+            headers={"WWW-Authenticate": 'Bearer realm="REMOSA"'},
         )  # fmt: skip
     if not source.is_enabled:
         raise Refusal(403, "switched_off", _("This source is switched off in REMOSA."), why="switched_off")

@@ -1,6 +1,7 @@
 """Tenancy of rows, in one place: who may see which row. It fails closed."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Self
 
 from django.apps import apps
@@ -19,11 +20,36 @@ def platforms_of(user: Any, perm: str = Perm.VIEW) -> models.QuerySet:
         return platform.objects.none()
     if user.is_superuser:
         return platform.objects.all()
-    # guardian's own tables, asked in one subquery: get_objects_for_user says the same ten times slower
+    person, roles = (
+        rows.filter(permission__codename=perm).values("content_object") for rows in _grants_of(user)
+    )
+    return platform.objects.filter(Q(pk__in=person) | Q(pk__in=roles), is_active=True)
+
+
+def held_by(user: Any) -> Held:
+    """The rights of ``user``, read in one statement at the first question; keep it no longer than a request."""
+    if user is None or not user.is_authenticated or not user.is_active or user.is_superuser:
+        return cache(lambda perm: frozenset(platforms_of(user, perm).values_list("pk", flat=True)))
+
+    @cache
+    def all_of_them() -> dict[str, set[int]]:
+        person, roles = (
+            rows.filter(content_object__is_active=True).values_list("permission__codename", "content_object")
+            for rows in _grants_of(user)
+        )
+        found: dict[str, set[int]] = {}
+        for perm, number in person.union(roles, all=True):
+            found.setdefault(perm, set()).add(number)
+        return found
+
+    return lambda perm: frozenset(all_of_them().get(perm, ()))
+
+
+def _grants_of(user: Any) -> tuple[models.QuerySet, models.QuerySet]:
+    """guardian's own tables, the person's and their roles': get_objects_for_user says the same ten times slower."""
     person = apps.get_model("platforms", "PlatformUserObjectPermission").objects.filter(user=user.pk)
     roles = apps.get_model("platforms", "PlatformGroupObjectPermission").objects.filter(group__user=user.pk)
-    held = [rows.filter(permission__codename=perm).values("content_object") for rows in (person, roles)]
-    return platform.objects.filter(Q(pk__in=held[0]) | Q(pk__in=held[1]), is_active=True)
+    return person, roles
 
 
 def _walls(model: Any) -> tuple[str, tuple[str, ...]]:

@@ -13,7 +13,7 @@ from platforms.api import writing
 from platforms.api.base import Changes, Creates, Deletes, PlatformViewSet, Reads
 from platforms.api.errors import Invalid
 from platforms.api.scope import platforms_held
-from platforms.api.serializers import ObjectField, PlatformSerializer
+from platforms.api.serializers import ObjectField, PlatformSerializer, StepSerializer
 from platforms.roles import Perm
 from remosa.lib.clock import utcnow
 from sms.inbox_api import INBOX_PERMS, InboxActions
@@ -105,22 +105,11 @@ class GatewaysView(Reads, Creates, Changes, Deletes, PlatformViewSet):
 # --- journals ------------------------------------------------------------------------------------
 
 
-class SmsStepSerializer(serializers.ModelSerializer):
+class SmsStepSerializer(StepSerializer):
     """One step of an SMS's life."""
 
-    reason = serializers.CharField(source="why", read_only=True)
-
-    class Meta:
+    class Meta(StepSerializer.Meta):
         model = SmsEvent
-        fields = ["at", "reason", "by"]
-        read_only_fields = fields
-
-    def get_fields(self) -> dict[str, serializers.Field]:
-        steps = {  # ``from`` is a word of Python
-            "from": serializers.CharField(source="from_state", read_only=True),
-            "to": serializers.CharField(source="to_state", read_only=True),
-        }
-        return steps | super().get_fields()
 
 
 class SmsSerializer(PlatformSerializer):

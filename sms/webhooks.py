@@ -18,11 +18,11 @@ from typing import Any, Literal
 from django.core.exceptions import SuspiciousOperation
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse, QueryDict
-from django.http.request import UnreadablePostError
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 
 from platforms import rates
+from remosa.lib.callbacks import Refusal, read_body, try_again_later
 from remosa.lib.clock import utcnow
 from remosa.lib.texts import storable
 from sms.errors import CallbackInvalid
@@ -36,25 +36,8 @@ from sms.services.reports import REF_AGE, apply_delivery_report
 logger = logging.getLogger(__name__)
 MAX_BODY = 64 * 1024  # bytes
 MAX_ITEMS = 500
+RETRY_AFTER_S = 10
 Take = Callable[[Gateway, Backend, Mapping[str, Any]], str]
-
-
-class Refusal(Exception):
-    """The answer to a callback that is not taken."""
-
-    allow = "POST"
-
-    def __init__(self, status: int, code: str, message: str, fields: Mapping[str, str] | None = None) -> None:
-        super().__init__(code)
-        self.status, self.code, self.message, self.fields = status, code, message, dict(fields or {})
-
-    def answer(self) -> JsonResponse:
-        """The one shape of errors."""
-        body = {"error": {"code": self.code, "message": self.message, "fields": self.fields}}
-        headers = {"WWW-Authenticate": "Bearer"} if self.status == 401 else {}
-        headers |= {"Allow": self.allow} if self.status == 405 else {}
-        headers |= {"Retry-After": "10"} if self.status == 503 else {}
-        return JsonResponse(body, status=self.status, headers=headers)
 
 
 @csrf_exempt
@@ -78,12 +61,17 @@ def _callback(
         _check_method(request, backend)
         call = Callback(
             kind=kind, method=request.method or "", query=request.META.get("QUERY_STRING", ""),
-            headers=request.headers, body=_body(request), at=utcnow(),
+            headers=request.headers, body=read_body(request, at_most=MAX_BODY), at=utcnow(),
         )  # fmt: skip
         if gateway is None or backend is None or not backend.is_genuine(call):
-            raise Refusal(401, "not_signed_in", _("Unknown callback, or wrong secret."))
+            raise Refusal(
+                401,
+                "not_signed_in",
+                _("Unknown callback, or wrong secret."),
+                headers={"WWW-Authenticate": "Bearer"},
+            )
         if rates.wait_s("callback", gateway.pk):
-            raise Refusal(503, "try_again_later", _("Too many deliveries. Try again."))
+            raise try_again_later(_("Too many deliveries. Try again."), after_s=RETRY_AFTER_S)
         items = backend.unpack(call)
         if items is None:
             items = _items(request.content_type or "", call.body)
@@ -91,10 +79,10 @@ def _callback(
     except Refusal as refusal:
         return refusal.answer()
     except CallbackInvalid as exc:
-        return Refusal(400, "invalid", str(exc), exc.fields).answer()
+        return Refusal(400, "invalid", str(exc), fields=exc.fields).answer()
     except (OperationalError, InterfaceError) as exc:
         logger.warning("callback postponed hook=%s error=%s", hook_id, type(exc).__name__)
-        return Refusal(503, "try_again_later", _("The database does not answer. Try again.")).answer()
+        return try_again_later(_("The database does not answer. Try again."), after_s=RETRY_AFTER_S).answer()
     if backend.acknowledgement is None:
         return JsonResponse({"results": results})
     return HttpResponse(backend.acknowledgement.body, content_type=backend.acknowledgement.content_type)
@@ -103,11 +91,10 @@ def _callback(
 def _check_method(request: HttpRequest, backend: Backend | None) -> None:
     methods = ("POST",) if backend is None else backend.callback_methods
     if request.method not in methods:
-        refusal = Refusal(
-            405, "method_not_allowed", _("Send a %(method)s.") % {"method": " / ".join(methods)}
-        )
-        refusal.allow = ", ".join(methods)
-        raise refusal
+        raise Refusal(
+            405, "method_not_allowed", _("Send a %(method)s.") % {"method": " / ".join(methods)},
+            headers={"Allow": ", ".join(methods)},
+        )  # fmt: skip
 
 
 def _items(content_type: str, body: bytes) -> list[Mapping[str, Any]]:
@@ -119,21 +106,6 @@ def _items(content_type: str, body: bytes) -> list[Mapping[str, Any]]:
     if len(items) > MAX_ITEMS:
         raise Refusal(413, "too_large", _("At most %(count)d at once.") % {"count": MAX_ITEMS})
     return items
-
-
-def _body(request: HttpRequest) -> bytes:
-    too_large = Refusal(413, "too_large", _("At most %(size)d bytes.") % {"size": MAX_BODY})
-    try:
-        if int(request.META.get("CONTENT_LENGTH") or 0) > MAX_BODY:
-            raise too_large
-        body = request.read(MAX_BODY + 1)
-    except ValueError:
-        raise Refusal(400, "invalid", _("Content-Length must be a number.")) from None
-    except UnreadablePostError:
-        raise Refusal(400, "invalid", _("The body ended too early.")) from None
-    if len(body) > MAX_BODY:
-        raise too_large
-    return body
 
 
 def _decoded(content_type: str, body: bytes) -> Any:

@@ -26,6 +26,7 @@ from platforms.api.serializers import (
     ObjectField,
     PlainCharField,
     PlatformSerializer,
+    StepSerializer,
     VisibleRelatedField,
     WholeNumberField,
 )
@@ -77,22 +78,11 @@ class CommandTemplatesView(InUtc, mixins.ListModelMixin, mixins.RetrieveModelMix
 # --- commands ------------------------------------------------------------------------------------
 
 
-class CommandStepSerializer(serializers.ModelSerializer):
+class CommandStepSerializer(StepSerializer):
     """One step of a command's life."""
 
-    reason = serializers.CharField(source="why", read_only=True)
-
-    class Meta:
+    class Meta(StepSerializer.Meta):
         model = CommandEvent
-        fields = ["at", "reason", "by"]
-        read_only_fields = fields
-
-    def get_fields(self) -> dict[str, serializers.Field]:
-        steps = {  # ``from`` is a word of Python
-            "from": serializers.CharField(source="from_state", read_only=True),
-            "to": serializers.CharField(source="to_state", read_only=True),
-        }
-        return steps | super().get_fields()
 
 
 class CommandSerializer(PlatformSerializer):

@@ -5,8 +5,8 @@ from functools import partial
 from django.db import models
 from rest_framework.request import Request
 
-from platforms.access import platforms_of
 from platforms.api.authentication import Machine
+from platforms.querysets import held_by
 from platforms.roles import Perm
 
 
@@ -23,10 +23,9 @@ def platforms_held(request: Request | None, perm: str) -> frozenset[int]:
     """The platforms on which the caller holds ``perm``; read once per request, for many rows. No machine holds any."""
     if request is None or isinstance(request.user, Machine):
         return frozenset()
-    held: dict[str, frozenset[int]] = request.__dict__.setdefault("_platforms_held", {})
-    if perm not in held:
-        held[perm] = frozenset(platforms_of(request.user, perm).values_list("pk", flat=True))
-    return held[perm]
+    if "_held" not in request.__dict__:
+        request.__dict__["_held"] = held_by(request.user)
+    return request.__dict__["_held"](perm)
 
 
 def reads_phones(request: Request | None, platform_id: int | None) -> bool:

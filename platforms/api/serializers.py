@@ -155,6 +155,23 @@ class VisibleRelatedField(serializers.PrimaryKeyRelatedField):
             self.fail("incorrect_type", data_type=type(data).__name__)
 
 
+class StepSerializer(serializers.ModelSerializer):
+    """One step of the life of a row that has states; ``Meta.model`` says whose."""
+
+    reason = serializers.CharField(source="why", read_only=True)
+
+    class Meta:
+        fields = ["at", "reason", "by"]
+        read_only_fields = fields
+
+    def get_fields(self) -> dict[str, serializers.Field]:
+        steps = {  # ``from`` is a word of Python
+            "from": serializers.CharField(source="from_state", read_only=True),
+            "to": serializers.CharField(source="to_state", read_only=True),
+        }
+        return steps | super().get_fields()
+
+
 class PlatformSerializer(serializers.ModelSerializer):
     """Shapes of one tenant model. Meaning is checked by the model's ``clean`` and by services.
 

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from platforms.models import Membership, Platform, User
-from platforms.querysets import platforms_of
+from platforms.querysets import held_by
 from platforms.roles import RANK, Perm
 
 
@@ -19,15 +19,13 @@ class Grants:
     def __init__(self, user: Any) -> None:
         self.user = user
         self.is_superadmin = bool(user.is_authenticated and user.is_active and user.is_superuser)
-        self._platforms: dict[str, frozenset[int]] = {}
+        self._held = held_by(user)
         self._visible: dict[tuple[str, Any, str], bool] = {}
         self._roles: dict[int, str] | None = None
 
     def platforms(self, perm: str = Perm.VIEW) -> frozenset[int]:
         """The numbers of the platforms on which the person holds ``perm``."""
-        if perm not in self._platforms:
-            self._platforms[perm] = frozenset(platforms_of(self.user, perm).values_list("pk", flat=True))
-        return self._platforms[perm]
+        return self._held(perm)
 
     def anywhere(self, perm: str) -> bool:
         """Whether the person holds ``perm`` on any platform."""

@@ -423,3 +423,16 @@ def test_queued_command_of_a_person_who_lost_the_right_is_refused_at_the_barrier
         Device.objects.filter(pk=socket.pk).update(owner=alice)
 
     assert (before, refusal_at_barrier(command.pk, now=NOW)) == (None, "actor_lost_right")
+
+
+def test_the_rights_of_a_caller_are_read_once_per_request(
+    api: Call, alice: User, north: Platform, django_assert_max_num_queries
+) -> None:
+    for _number in range(3):
+        make_socket(north)
+    client = api(alice)
+
+    with django_assert_max_num_queries(100) as seen:
+        assert client.get("/api/v1/devices/").status_code == 200
+
+    assert sum("platformuserobjectpermission" in query["sql"] for query in seen.captured_queries) == 1

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.db import connection
 
 from devices.models import Device
 from exporters.errors import UPSTREAM_REASONS, Reason
@@ -599,3 +600,39 @@ def test_only_what_changed_is_rendered_again(north, django_capture_on_commit_cal
             store(exporter, answer(exporter, *words), at=START + timedelta(seconds=number))
 
     assert rendered == [5, 0, 1]
+
+
+def steps_of(exporter, result, at):
+    """How many thousands of steps SQLite took to store a round; without statistics, as on a young database."""
+    steps = 0
+
+    def count():
+        nonlocal steps
+        steps += 1
+
+    connection.connection.set_progress_handler(count, 1000)
+    try:
+        store(exporter, result, at)
+    finally:
+        connection.connection.set_progress_handler(None, 0)
+    return steps
+
+
+@pytest.mark.skipif("connection.vendor != 'sqlite'", reason="SQLite counts its steps")
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [("online", "online"), ("online", "timeout"), ("timeout", "timeout"), ("online", "offline")],
+)
+def test_the_work_of_a_round_grows_no_faster_than_its_devices(north, first, then):
+    steps = {}
+    for count in (100, 800):
+        exporter = make_exporter(north)
+        macs = [f"02:00:{count >> 8:02x}:{count & 255:02x}:{n >> 8:02x}:{n & 255:02x}" for n in range(count)]
+        rows = Device.objects.bulk_create(Device(platform=north, name=mac, mac=mac) for mac in macs)
+        ExporterTarget.objects.bulk_create(
+            ExporterTarget(exporter=exporter, device=row, external_id=row.mac, created_at=LONG_AGO)
+            for row in rows
+        )
+        store(exporter, answer(exporter, *[first] * count))
+        steps[count] = steps_of(exporter, answer(exporter, *[then] * count), START + timedelta(minutes=1))
+    assert steps[800] <= 2 * 8 * steps[100] + 10

@@ -131,7 +131,7 @@ def test_rounds_under_churn_leave_no_gap_and_no_lie(count, rounds, north, web, r
         "static_configs": [{"targets": [web]}],
     }  # fmt: skip
     if count > 10_000:
-        job |= {"scrape_interval": "10s", "scrape_timeout": "10s"}
+        job |= {"scrape_interval": "15s", "scrape_timeout": "15s"}
     prometheus = run_prometheus({"scrape_configs": [job]})
     wrong = 0
 
