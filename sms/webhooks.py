@@ -6,7 +6,7 @@ The caller shows the gateway's callback secret as ``Authorization: Bearer …`` 
 signs as its kind of gateway does (some call with GET); an unknown number and a wrong secret get the
 same answer. JSON or a form, one object or a list of them, or what the backend can unpack.
 200 comes after the commit; what is understood but fits nothing is also 200, so that no gateway
-repeats it for ever. A body that cannot be read is the caller's fault: 400, 413 or 415, never 5xx.
+repeats it for ever; a report that may be faster than the answer with its id is 503: repeat it. A body that cannot be read is the caller's fault: 400, 413 or 415, never 5xx.
 """
 
 import json
@@ -141,7 +141,7 @@ def _take_report(gateway: Gateway, backend: Backend, item: Mapping[str, Any]) ->
         of_part=told.of_part,
     )
     if result == "too_early":
-        raise Refusal(503, "try_again_later", _("Its SMS is still being sent. Try again."))
+        raise try_again_later(_("Its SMS is still being sent. Try again."), after_s=RETRY_AFTER_S)
     return result
 
 
