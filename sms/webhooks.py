@@ -6,7 +6,8 @@ The caller shows the gateway's callback secret as ``Authorization: Bearer …`` 
 signs as its kind of gateway does (some call with GET); an unknown number and a wrong secret get the
 same answer. JSON or a form, one object or a list of them, or what the backend can unpack.
 200 comes after the commit; what is understood but fits nothing is also 200, so that no gateway
-repeats it for ever; a report that may be faster than the answer with its id is 503: repeat it. A body that cannot be read is the caller's fault: 400, 413 or 415, never 5xx.
+repeats it for ever. A report that may be faster than the answer with its id is a 503: repeat it.
+A body that cannot be read is the caller's fault: 400, 413 or 415.
 """
 
 import json
