@@ -12,6 +12,7 @@ from django.db.models.functions import Coalesce
 
 from devices.models import Device, Observer
 from devices.states import DeviceState
+from remosa.lib.updates import update_each
 
 BATCH = 500  # rows per statement: SQLite's limit of variables is not far
 _TIME = Coalesce(  # Device.OBSERVED_AT for an UPDATE, which knows no joins
@@ -102,7 +103,7 @@ def _write(pairs: list[tuple[Device, Observed]], *, source: str, observer: Obser
     for (state, at), ids in flipped.items():
         seen = _NOBODY if state == DeviceState.UNKNOWN else _as_of(at, observer)
         Device.objects.filter(pk__in=ids).update(state=state, state_since=at, state_source=source, **seen)
-    Device.objects.bulk_update(facts_changed, ["facts"], batch_size=BATCH)
+    update_each(Device, facts_changed, ["facts"])
     return len(flips)
 
 
