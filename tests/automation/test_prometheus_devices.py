@@ -129,3 +129,18 @@ def test_the_page_shows_the_same_and_says_when_it_cannot(
     assert "Чужой" not in page
     assert "HTTP 500" in broken
     assert PrometheusConnection.objects.get().last_ok_at is not None
+
+
+def test_the_page_says_that_none_is_connected_and_claims_nothing_of_devices(
+    north: Platform, alice: User, root: User
+):
+    fleet(north, "Зал")
+    pages = {}
+    for person in (alice, root):
+        client = Client()
+        client.force_login(person, backend="platforms.authentication.UsernameOrEmailBackend")
+        pages[person] = client.get("/admin/prometheus-devices/").content.decode()
+
+    assert all("No Prometheus is connected" in page for page in pages.values())
+    assert not any("does not answer" in page or "Found: 0" in page for page in pages.values())
+    assert ["Connect a Prometheus" in pages[person] for person in (alice, root)] == [False, True]
