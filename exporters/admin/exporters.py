@@ -108,7 +108,8 @@ def charts_of(rounds: list[PollRound]) -> list[tuple[str, str, str]]:
             "responsive": True, "maintainAspectRatio": False, "animation": False,
             "plugins": {"legend": {"display": len(lines) > 1, "position": "bottom"}},
             "scales": {
-                "y": {"beginAtZero": True, **({"max": 100} if number else {})}, "x": {"ticks": {"maxTicksLimit": 6, "maxRotation": 0, "autoSkipPadding": 12}},
+                "y": {"beginAtZero": True, **({"max": 100} if number else {})},
+                "x": {"ticks": {"maxTicksLimit": 6, "maxRotation": 0, "autoSkipPadding": 12}},
             },
         }  # fmt: skip
         found.append((title, json.dumps({"labels": labels, "datasets": lines}), json.dumps(options)))

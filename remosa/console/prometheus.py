@@ -37,7 +37,8 @@ def prometheus_devices(request: HttpRequest) -> HttpResponse:
     page = Paginator(ordered(shown, wanted["sort"] or "name"), PER_PAGE).get_page(request.GET.get("page"))
     context: dict[str, Any] = {
         **admin.site.each_context(request), "title": _("Devices from Prometheus"), "page": page, "wanted": wanted,
-        "trouble": trouble, "is_connected": is_connected, "counts": counts, "exporters": exporters.only("pk", "name"), "total": len(shown),
+        "trouble": trouble, "is_connected": is_connected,
+        "counts": counts, "exporters": exporters.only("pk", "name"), "total": len(shown),
         "metrics": sorted({name for device in found for name in device.values if not name.endswith("_device_status")}),
         "query": urlencode({name: value for name, value in wanted.items() if value}),
     }  # fmt: skip
