@@ -7,18 +7,19 @@ from django.db import connection, models
 
 
 def update_each(model: type[models.Model], rows: Iterable[Any], fields: Collection[str]) -> None:
-    """Set ``fields`` of each row (anything with these attributes and a ``pk``), by key, in one batch.
+    """Set ``fields`` (no relations) of each row, anything with these attributes and a ``pk``, in one batch.
 
-    A row that was deleted meanwhile stays deleted. ``bulk_update`` builds an expression for each value,
-    which costs twenty times as much.
+    By key: a row that was deleted meanwhile stays deleted. ``bulk_update`` builds an expression for each
+    value, which costs several times as much.
     """
     columns = [model._meta.get_field(name) for name in fields]
     quote = connection.ops.quote_name
     assigned = ", ".join(f"{quote(str(column.column))} = %s" for column in columns)
     statement = f"UPDATE {quote(model._meta.db_table)} SET {assigned} WHERE id = %s"  # noqa: S608  names of ours
-    values = (
-        [*(column.get_db_prep_save(getattr(row, column.attname), connection) for column in columns), row.pk]
+    values = [
+        [*(column.get_db_prep_save(getattr(row, column.name), connection) for column in columns), row.pk]
         for row in rows
-    )
-    with connection.cursor() as cursor:
-        cursor.executemany(statement, values)
+    ]
+    if values:
+        with connection.cursor() as cursor:
+            cursor.executemany(statement, values)
