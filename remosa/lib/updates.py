@@ -12,7 +12,7 @@ def update_each(model: type[models.Model], rows: Iterable[Any], fields: Collecti
     By key: a row that was deleted meanwhile stays deleted. ``bulk_update`` builds an expression for each
     value, which costs several times as much.
     """
-    columns = [model._meta.get_field(name) for name in fields]
+    columns = [field for field in model._meta.concrete_fields if field.name in fields]
     quote = connection.ops.quote_name
     assigned = ", ".join(f"{quote(str(column.column))} = %s" for column in columns)
     statement = f"UPDATE {quote(model._meta.db_table)} SET {assigned} WHERE id = %s"  # noqa: S608  names of ours
