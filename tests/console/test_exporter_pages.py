@@ -169,7 +169,7 @@ def test_the_page_for_prometheus_has_what_is_to_be_copied(
 
     assert f"/platforms/{north.pk}/sd" in page
     assert "<dt>CMS answers</dt><dd><code>remosa_exporter_up</code>" in page
-    assert "<dt>Age of the answers, s</dt>" in page
+    assert "<dt>Devices by state</dt>" in page
     assert f"/platforms/{north.pk}/rules.yml" in page
     assert browser_of(charlie).get(url).status_code == 404
 
