@@ -3,16 +3,19 @@
 from typing import Any, ClassVar
 
 from django.conf import settings
+from django.db import models
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from rest_framework import serializers
 from rest_framework.request import Request
 
+from platforms.api import writing
 from platforms.api.base import Changes, Creates, Deletes, PlatformViewSet, Reads
 from platforms.api.errors import Invalid
 from platforms.api.scope import platforms_held
 from platforms.api.serializers import ObjectField, PlatformSerializer, StepSerializer
 from platforms.roles import Perm
+from remosa.lib.clock import utcnow
 from sms.inbox_api import INBOX_PERMS, InboxActions
 from sms.models import Gateway, InboundSms, SmsEvent, SmsMessage
 from sms.services import configuration_faults
@@ -86,6 +89,11 @@ class GatewaysView(Reads, Creates, Changes, Deletes, PlatformViewSet):
     search_fields = ("name",)
     ordering_fields = ("priority", "name")
     ordering = ("priority", "pk")
+
+    def change_row(self, row: models.Model, values: dict[str, Any]) -> models.Model:
+        """Who remembers a gateway sees by ``changed_at`` that it is another one now."""
+        platform = self.platform_of(row)
+        return writing.change(row, values, by=self.request.user, platform=platform, changed_at=utcnow())
 
     def create_row(self, values: dict[str, Any]) -> Gateway:
         if values.get("platform") is None and not self.request.user.is_superuser:

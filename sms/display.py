@@ -24,6 +24,8 @@ def reason_text(reason: str) -> str:
         "gateway_suspended": _("the gateway is suspended after errors, it waits"),
         "waits_for_modem": _("waits for the modem"),
         "expired": _("too late to send it"),
+        "too late": _("too late to send it"),
+        "platform_inactive": _("the platform is closed"),
         "cancelled": _("taken back"),
         "command_cancelled": _("the command was cancelled"),
         "undelivered": _("the network did not deliver it"),
@@ -34,6 +36,7 @@ def reason_text(reason: str) -> str:
         "worker lost": _("the process that sent it was lost"),
         "worker lost before the barrier": _("the process was lost before anything left"),
         "lease nearly over": _("the process was too slow, nothing left"),
+        "lease_over": _("the process was too slow, nothing left"),
         "stranger": _("from a number that belongs to no device"),
         "unrecognised": _("the text could not be read"),
         "confirmed": _("confirms the command"),
@@ -44,10 +47,13 @@ def reason_text(reason: str) -> str:
         "other_command": _("answers another command than the one that waits"),
         "other_line": _("speaks of another output than the command that waits"),
         "other_value": _("speaks of another value than the command that waits"),
-        "error": _("could not be read"),
+        "error": _("failed here: the log of the server says why"),
         "ignored": _("set aside by a person"),
         "repeated": _("the gateway handed the same SMS over again"),
     }
+    word, _colon, before = reason.partition(": ")
+    if word == "expired" and before in sentences:  # what it waited for
+        return f"{sentences[word]}: {sentences[before]}"
     return sentences.get(reason, redact(reason))
 
 
@@ -78,7 +84,10 @@ def _since(at: datetime | None, now: datetime) -> str:
 
 def trouble_text(error: str) -> str:
     """What a gateway said last, in words; its own words stay, numbers and keys hidden."""
+    reading = {"inbox": _("incoming SMS are not read"), "status": _("delivery is not asked about")}
     word, colon, rest = error.partition(":")
+    if word in reading and colon:
+        return f"{reading[word]}: {trouble_text(rest.strip())}"
     sentences = {
         "http_401": _("it does not know our key"),
         "http_403": _("it does not let us in"),
@@ -90,6 +99,7 @@ def trouble_text(error: str) -> str:
         "reset": _("it breaks the connection"),
         "truncated": _("its answers break off"),
         "egress": _("its address may not be reached from here"),
+        "no_inbox": _("it answers with something that is no inbox"),
         **{f"modem_{state}": str(label) for state, label in ModemStatus.State.choices},
     }
     return redact(f"{sentences.get(word, word)}{colon}{rest}")

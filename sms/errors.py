@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Literal
 
+from remosa.lib.texts import storable
+
 Outcome = Literal["not_sent", "rejected", "unknown"]
 
 
@@ -51,6 +53,7 @@ class GatewayError(SmsError):
         breaks: bool = False,
         retry_after_s: float | None = None,
     ) -> None:
+        reason, detail = storable(reason), storable(detail)
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason, self.outcome, self.detail = reason, outcome, detail
         self.breaks, self.retry_after_s = breaks, retry_after_s

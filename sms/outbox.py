@@ -4,7 +4,8 @@
 2. *Barrier*: take a place of the gateway's rate, and move the row to ``sending``. Committed before the
    first byte: who finds such a row whose lease is over knows that it may have left.
 3. *Send*, outside any transaction, within a deadline much shorter than the lease; not at all when the
-   lease is nearly over by our own monotonic clock (we were stopped, and may be taken for dead).
+   lease is nearly over by our own monotonic clock (we were stopped, and may be taken for dead), or when
+   its time has run out meanwhile.
 4. *Settle*: the row, its units, its command and the journal in one transaction, if the fence is still ours.
 
 Of a message to people nobody is asked: several are claimed and pass the barrier in one statement, and are
@@ -32,7 +33,8 @@ import uuid
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -52,6 +54,7 @@ from platforms.models import Platform
 from remosa.lib.backoff import backoff
 from remosa.lib.clock import utcnow
 from remosa.lib.lifecycle import NotAllMoved
+from remosa.lib.texts import storable
 from sms import engine, ports
 from sms.errors import GatewayError
 from sms.models import Gateway, SmsMessage
@@ -66,6 +69,7 @@ logger = logging.getLogger(__name__)
 MARGIN_RATIO = 0.1  # of the lease, kept free after the send's deadline
 REAP_AT_ONCE = 500
 SETTLE_RETRY_S = 0.1
+REF_LENGTH = 100
 
 Checkpoint = Callable[[str, uuid.UUID], None]
 
@@ -253,10 +257,8 @@ class Pump:
         except Exception:
             logger.exception("outbox claim failed rows=%s", at_most)
             if at_most == 1:
-                if first:
-                    self._put_off(
-                        first[0], self.now() + backoff(1, base_s=5.0, jitter=self.jitter()), "error"
-                    )
+                for row in first:
+                    self._put_aside(row)
                 return Taken(touched=len(first))
         return self._claim_safely(due, 1)
 
@@ -275,7 +277,7 @@ class Pump:
             for row in rows:
                 self.checkpoint("claim_before_commit", row.pk)
         for row in waiting:
-            self._put_off(row, *gateways.when_to_look_again(row, now=now))
+            self._wait_for_a_gateway(row, now=now)
         for row in asked:
             self.checkpoint("after_claim", row.pk)
         for row, _gateway in passed:
@@ -347,6 +349,19 @@ class Pump:
                 self.checkpoint("barrier_before_commit", row.pk)
         return [pair for pairs in leaving.values() for pair in pairs], waiting
 
+    def _wait_for_a_gateway(self, row: SmsMessage, *, now: datetime) -> None:
+        """Put the row off. Raises nothing: others have passed the barrier with it, and must be carried."""
+        try:
+            self._put_off(row, *gateways.when_to_look_again(row, now=now))
+        except Exception:
+            logger.exception("outbox row put aside id=%s", row.pk)
+            with suppress(DatabaseError, InterfaceError):
+                self._put_aside(row)
+
+    def _put_aside(self, row: SmsMessage) -> None:
+        """A row that broke us while it was queued tries again later."""
+        self._put_off(row, self.now() + backoff(1, base_s=5.0, jitter=self.jitter()), "error")
+
     def _put_off(self, row: SmsMessage, at: datetime, why: str) -> None:
         """A row that is still queued, and stays so, is looked at again later."""
         mine = SmsMessage.objects.filter(pk=row.pk, state=SmsState.QUEUED, fence=row.fence)
@@ -385,7 +400,10 @@ class Pump:
                 return None
         deadline_s, lease_s = self._deadline_s(claim.message), self._lease_s(claim.message)
         if self._lease_left_s(claim) < deadline_s + MARGIN_RATIO * lease_s:
-            self._step_back(claim)
+            self._step_back(claim, why="lease nearly over", reason="lease_over")
+            return None
+        if claim.message.expires_at <= self.now():  # the reaper says so
+            self._step_back(claim, why="too late")
             return None
         accepted, error = self._send(claim, gateway, deadline_s)
         self.checkpoint("after_post", claim.message.pk)
@@ -485,11 +503,11 @@ class Pump:
         self._move(claim, target, now=now, why=reason, reason=reason)
         conclude_unsent(claim.message, reason=reason, now=now)
 
-    def _step_back(self, claim: Claim) -> None:
-        """The lease is nearly over and nothing has left: hand the row back without a byte."""
+    def _step_back(self, claim: Claim, *, why: str, reason: str = "") -> None:
+        """We were stopped for too long and nothing has left: hand the row back without a byte."""
         now = self.now()
         self._move(
-            claim, SmsState.QUEUED, now=now, why="lease nearly over", reason="lease_over", next_attempt_at=now,
+            claim, SmsState.QUEUED, now=now, why=why, reason=reason, next_attempt_at=now,
             attempts=claim.message.attempts - 1,
         )  # fmt: skip
 
@@ -504,7 +522,8 @@ class Pump:
             return None, GatewayError(f"gateway_unusable_{type(exc).__name__}", outcome="not_sent")
         try:
             ref = str(message.pk)
-            return backend.send(message.to, message.body, client_ref=ref, deadline_s=deadline_s), None
+            accepted = backend.send(message.to, message.body, client_ref=ref, deadline_s=deadline_s)
+            return replace(accepted, ref=storable(accepted.ref)[:REF_LENGTH]), None
         except GatewayError as error:
             return None, error
         except Exception as exc:  # against the port's contract: it may have left
@@ -538,7 +557,7 @@ class Pump:
                         messages, SmsState.SENT, now=now, by=self.owner, sent_at=now, reason="", lease_owner="",
                         lease_until=None,
                         each={
-                            "gateway_ref": [one.accepted.ref[:100] for one in results if one.accepted],
+                            "gateway_ref": [one.accepted.ref for one in results if one.accepted],
                             "price": [one.gateway.price * one.claim.message.segments for one in results],
                         },
                     )  # fmt: skip
@@ -620,7 +639,7 @@ class Pump:
         """The delivery report was faster than the answer: only what the answer knows is missing."""
         columns: dict[str, Any] = {"lease_owner": "", "lease_until": None}
         if accepted is not None:
-            columns |= {"gateway_ref": accepted.ref[:100], "price": gateway.price * claim.message.segments}
+            columns |= {"gateway_ref": accepted.ref, "price": gateway.price * claim.message.segments}
         reported = [SmsState.DELIVERED, SmsState.UNDELIVERED]
         mine = SmsMessage.objects.filter(pk=claim.message.pk, fence=claim.fence, state__in=reported)
         if not mine.update(**columns):
@@ -641,6 +660,8 @@ class Pump:
                     gateways.note_failure(one.gateway, one.error, now=now)
         except (OperationalError, InterfaceError) as exc:
             logger.warning("health of a gateway not written error=%s", type(exc).__name__)
+        except Exception:
+            logger.exception("health of a gateway not written")
 
     def _set_aside(self, claim: Claim) -> None:
         """A row that broke us before anything left tries again later; past the barrier the reaper decides."""
@@ -731,7 +752,7 @@ def _columns(
     if verdict.next_attempt_at is not None:
         columns["next_attempt_at"] = verdict.next_attempt_at
     if accepted is not None:
-        columns["gateway_ref"] = accepted.ref[:100]
+        columns["gateway_ref"] = accepted.ref
     if verdict.spent:
         columns |= {"sent_at": now, "price": gateway.price * message.segments}
     return columns

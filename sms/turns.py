@@ -25,20 +25,11 @@ class Turns:
         self._busy: Counter[int] = Counter()
         self._served: dict[int, float] = {}
 
-    def take(self, find: Callable[[], Iterable[int]], *, look: bool) -> int | None:
-        """The platform whose turn it is; None when there is none. ``find`` names those that have something.
-
-        It is asked when nobody is left in the order, after a while, and when ``look`` says so. Each platform
-        that is taken comes back by ``give_back``.
-        """
-        with self._lock:
-            self._look_if_due(find, look)
-            return self._next()
-
     def take_many(self, places: int, find: Callable[[], Iterable[int]], *, look: bool) -> Counter[int]:
         """So many ``places`` shared out in turn, as {platform: how many}; each comes back by ``give_back``.
 
-        Who has taken stays in the order, until ``has_nothing`` says otherwise.
+        ``find`` names the platforms that have something. It is asked when nobody is left in the order, after a
+        while, and when ``look`` says so. Who has taken stays in the order, until ``has_nothing`` says otherwise.
         """
         shares: Counter[int] = Counter()
         with self._lock:
@@ -84,12 +75,6 @@ class Turns:
         ended = self._monotonic()
         self._order = deque(waiting)
         self._looked_until = ended + max(LOOK_EVERY_S, LOOK_SHARE * (ended - began))
-
-    def goes_on(self, platform: int) -> None:
-        """A message of this platform was taken up; there may be more."""
-        with self._lock:
-            if platform not in self._order:
-                self._order.append(platform)
 
     def served(self, platform: int) -> None:
         """A message of this platform is about to leave. One that only had to wait does not count."""

@@ -6,7 +6,8 @@ The caller shows the gateway's callback secret as ``Authorization: Bearer …`` 
 signs as its kind of gateway does (some call with GET); an unknown number and a wrong secret get the
 same answer. JSON or a form, one object or a list of them, or what the backend can unpack.
 200 comes after the commit; what is understood but fits nothing is also 200, so that no gateway
-repeats it for ever. A body that cannot be read is the caller's fault: 400, 413 or 415, never 5xx.
+repeats it for ever. A report that may be faster than the answer with its id is a 503: repeat it.
+A body that cannot be read is the caller's fault: 400, 413 or 415.
 """
 
 import json
@@ -24,12 +25,13 @@ from django.views.decorators.csrf import csrf_exempt
 from platforms import rates
 from remosa.lib.callbacks import Refusal, read_body, try_again_later
 from remosa.lib.clock import utcnow
+from remosa.lib.texts import storable
 from sms.errors import CallbackInvalid
 from sms.models import Gateway
 from sms.ports import Callback
 from sms.ports import Gateway as Backend
 from sms.services.gateways import backend_of, of_hook
-from sms.services.inbound import receive, storable
+from sms.services.inbound import receive
 from sms.services.reports import REF_AGE, apply_delivery_report
 
 logger = logging.getLogger(__name__)
@@ -130,7 +132,7 @@ def _take_report(gateway: Gateway, backend: Backend, item: Mapping[str, Any]) ->
     if told.delivered is None:
         return "ignored"
     at = told.at if told.at and now - REF_AGE <= told.at <= now else now  # their clock may be anywhere
-    return apply_delivery_report(
+    result = apply_delivery_report(
         gateway=gateway,
         delivered=told.delivered,
         at=at,
@@ -139,6 +141,9 @@ def _take_report(gateway: Gateway, backend: Backend, item: Mapping[str, Any]) ->
         to=storable(told.to),
         of_part=told.of_part,
     )
+    if result == "too_early":
+        raise try_again_later(_("Its SMS is still being sent. Try again."), after_s=RETRY_AFTER_S)
+    return result
 
 
 def _take_inbound(gateway: Gateway, backend: Backend, item: Mapping[str, Any]) -> str:

@@ -118,25 +118,27 @@ class Worker:
     def _send(self) -> None:
         try:
             while (claim := self._claimed.get()) is not None:
-                self._bring_through(claim)
+                self._guarded(self._bring_through, claim)
         finally:
             connections.close_all()  # this thread's own
 
     def _bring_through(self, claim: Claim) -> None:
-        is_asked_about = claim.gateway is None
-        if is_asked_about:
-            close_old_connections()
-        sent = self.pump.carry(claim)
-        if sent is not None and is_asked_about:
-            self.pump.settle([sent])
-            sent = None
-        self.pump.turns.give_back(claim.message.platform_id)
-        with self._changed:
-            self._free += 1
-            if sent is not None:
-                self._sent.append(sent)
-                self._changed.notify()
-        self._wake()
+        is_asked_about, sent = claim.gateway is None, None
+        try:
+            if is_asked_about:
+                close_old_connections()
+            sent = self.pump.carry(claim)
+            if sent is not None and is_asked_about:
+                self.pump.settle([sent])
+                sent = None
+        finally:
+            self.pump.turns.give_back(claim.message.platform_id)
+            with self._changed:
+                self._free += 1
+                if sent is not None and not is_asked_about:
+                    self._sent.append(sent)
+                    self._changed.notify()
+            self._wake()
 
     def _wake(self) -> None:
         if self._is_waited_for:

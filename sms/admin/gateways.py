@@ -6,6 +6,7 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.contrib import admin
+from django.db import models
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -30,9 +31,10 @@ from sms.errors import SmsError
 from sms.lights import gateway_pill, limits_of, rate_text
 from sms.models import Gateway, ModemStatus, SmsMessage
 from sms.ports import ConfigField
+from sms.queue import MODEM_SILENT
 from sms.selectors import blocked_for
 from sms.services import callback_addresses, configuration_faults, enqueue
-from sms.services.gateways import resume
+from sms.services.gateways import has_own_process, resume
 
 PREFIX = "config_"
 OWN_SIM = ("modem", "android")
@@ -209,6 +211,12 @@ class GatewayAdmin(PlatformAdmin):
         fixed = super().get_readonly_fields(request, obj)
         return [*fixed, "kind_shown"] if obj is not None else fixed
 
+    def store(self, request: HttpRequest, obj: models.Model, form: forms.ModelForm, change: bool) -> None:
+        """Only the settings are written: what the outbox counts in the row goes on meanwhile."""
+        written = {field.name for field in obj._meta.concrete_fields if field.editable} | {"changed_at"}
+        written -= {*obj.get_deferred_fields(), "id"}
+        obj.save(update_fields=written if change else None)
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Gateway]:
         return super().get_queryset(request).defer("secret", "hook_secret")
 
@@ -223,9 +231,18 @@ class GatewayAdmin(PlatformAdmin):
             "inbound_url": shown.get("inbound", ""),
             "blocked": self._blocked(request, row),
             "limits": limits_of(row, utcnow()),
-            "modem": ModemStatus.objects.filter(gateway=row).first() if row.kind == "modem" else None,
+            **self._modem(row),
             "last": row.messages.order_by("-created_at")[:5],
         }
+
+    def _modem(self, row: Gateway) -> dict[str, Any]:
+        """What the process of a modem says of it, and whether it says anything."""
+        if row.kind not in settings.SMS_GATEWAYS or not has_own_process(row.kind):
+            return {}
+        status = ModemStatus.objects.filter(gateway=row).first()
+        seen = status.seen_at if status is not None else None
+        is_silent = row.is_enabled and (seen is None or utcnow() - seen > MODEM_SILENT)
+        return {"modem": status, "modem_is_silent": is_silent}
 
     def _blocked(self, request: HttpRequest, row: Gateway) -> str:
         """What is said of a suspended gateway, counted over the platforms that the reader sees whole."""

@@ -285,8 +285,9 @@ def resume(gateway: Gateway) -> bool:
 
 
 def note_reading_error(gateway: Gateway, error: GatewayError, *, what: str, now: datetime) -> None:
-    """The inbox or the statuses could not be read; that does not stop sending."""
-    Gateway.objects.filter(pk=gateway.pk).update(last_error=f"{what}: {error}"[:300], last_error_at=now)
+    """The inbox or the statuses could not be read; that does not stop sending, nor hide why it was stopped."""
+    well = Gateway.objects.filter(pk=gateway.pk, breaker=CLOSED)
+    well.update(last_error=f"{what}: {error}"[:300], last_error_at=now)
 
 
 def note_inbox_error(gateway: Gateway, error: GatewayError, *, now: datetime) -> None:

@@ -15,6 +15,7 @@ from devices.models import Device
 from devices.services import record_reply
 from platforms import audit, ledger
 from remosa.lib.phones import normalise_msisdn
+from remosa.lib.texts import storable
 from sms.models import Gateway, InboundSms
 from sms.ports import InboundText
 from sms.segments import count
@@ -112,11 +113,6 @@ def _content(text: InboundText) -> tuple[str, str, str]:
 def _digest(gateway: Gateway, *parts: str) -> str:
     told = "\x1f".join([str(gateway.pk), *parts])
     return hashlib.sha256(told.encode(errors="surrogatepass")).hexdigest()
-
-
-def storable(text: str) -> str:
-    """``text`` as any database takes it: no zero characters, no halves of characters."""
-    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def _match_safely(row: InboundSms, *, now: datetime) -> InboundSms:

@@ -45,7 +45,15 @@ def poll_inbox(gateway: Gateway, *, now: datetime) -> int | None:
 
 
 def read_inbox(gateway: Gateway) -> int:
-    """Read an inbox now and take in what it holds, earlier unfinished reads first; the number of new SMS."""
+    """``look_into`` an inbox; the number of new SMS."""
+    return look_into(gateway)[0]
+
+
+def look_into(gateway: Gateway) -> tuple[int, GatewayError | None]:
+    """Read an inbox now and take in what it holds, earlier unfinished reads first.
+
+    The number of new SMS, and what went wrong.
+    """
     opened = backend_of(gateway)
     new = sum(_take_in(gateway, opened, path) for path in spool.unfinished(gateway.pk))
     deadline_s = min(settings.OUTBOX_SEND_DEADLINE_S, max(SHORTEST_DEADLINE_S, gateway.poll_interval_s))
@@ -54,10 +62,12 @@ def read_inbox(gateway: Gateway) -> int:
     except GatewayError as exc:
         logger.warning("inbox not read gateway=%s reason=%s", gateway.pk, exc.reason)
         note_inbox_error(gateway, exc, now=utcnow())
-        return new
+        return new, exc
     if is_empty(opened, raw):
-        return new
-    return new + _take_in(gateway, opened, spool.keep(gateway.pk, raw))
+        return new, None
+    kept = spool.keep(gateway.pk, raw)
+    new += _take_in(gateway, opened, kept)
+    return new, GatewayError("no_inbox", outcome="not_sent") if kept.with_suffix(".bad").exists() else None
 
 
 def is_empty(opened: ports.Gateway, raw: bytes) -> bool:

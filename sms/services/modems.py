@@ -11,12 +11,13 @@ from django.utils.crypto import salted_hmac
 
 from remosa.lib.clock import utcnow
 from remosa.lib.phones import normalise_msisdn
+from remosa.lib.texts import storable
 from sms import pdu
 from sms.models import Gateway, InboundPart, InboundSms, ModemStatus, SentPart
 from sms.ports import InboundText
 from sms.report_matching import Candidate, match
 from sms.services.gateways import suspend as suspend_gateway
-from sms.services.inbound import receive, storable
+from sms.services.inbound import receive
 from sms.services.reports import REF_AGE, Applied, apply_delivery_report
 
 logger = logging.getLogger(__name__)

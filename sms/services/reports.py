@@ -12,7 +12,7 @@ from sms.models import Gateway, SmsMessage
 from sms.services.messages import note_move, settle_units
 from sms.states import SMS, SmsState
 
-Applied = Literal["applied", "repeated", "unmatched", "ambiguous", "ignored"]
+Applied = Literal["applied", "repeated", "unmatched", "ambiguous", "ignored", "too_early"]
 REF_AGE = timedelta(hours=72)  # gateways use their numbers again: an older message is not meant
 LEFT = (SmsState.SENDING, SmsState.SENT, SmsState.UNKNOWN, SmsState.DELIVERED, SmsState.UNDELIVERED)
 WAITING = (SmsState.QUEUED, SmsState.CLAIMED)
@@ -32,10 +32,13 @@ def apply_delivery_report(
 
     Safe to repeat and safe in any order: the first final report stays. A message of another gateway
     is never found. ``ambiguous`` means that several recent messages carry this ref; ``ignored``, that
-    one part of several arrived (``of_part``), which settles nothing.
+    one part of several arrived (``of_part``), which settles nothing; ``too_early``, that the answer which
+    names this ref may be on its way to us still.
     """
     found = list(_meant(gateway, ref=ref, client_ref=client_ref, to=to, at=at)[:2])
     if len(found) != 1:
+        if not found and not client_ref and _is_on_the_wire(gateway, to=to):
+            return "too_early"
         return "ambiguous" if found else "unmatched"
     message = found[0]
     if of_part and delivered and message.segments > 1:
@@ -60,6 +63,12 @@ def _meant(gateway: Gateway, *, ref: str, client_ref: str, to: str, at: datetime
         return rows.none()
     rows = rows.filter(Q(state__in=LEFT), gateway_ref=ref, created_at__gte=at - REF_AGE)
     return rows.filter(to=to) if to else rows
+
+
+def _is_on_the_wire(gateway: Gateway, *, to: str) -> bool:
+    """Whether a message is with this gateway whose ref we do not know yet."""
+    rows = SmsMessage.objects.filter(gateway=gateway, state=SmsState.SENDING, gateway_ref="")
+    return (rows.filter(to=to) if to else rows).exists()
 
 
 def _settle(message: SmsMessage, *, delivered: bool, at: datetime) -> None:

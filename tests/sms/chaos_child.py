@@ -32,6 +32,7 @@ from platforms.services import create_platform  # noqa: E402
 from remosa.lib.clock import utcnow  # noqa: E402
 from sms.models import Gateway  # noqa: E402
 from sms.services import enqueue  # noqa: E402
+from sms.services.gateways import resume  # noqa: E402
 from tests.sms import kill_child  # noqa: E402
 
 SOCKETS = 12  # per platform
@@ -95,8 +96,10 @@ def _ask_for_something(dice: random.Random) -> None:
 
 
 def notices(number: str) -> None:
-    """So many notices of the platform whose gateway accepts."""
+    """So many notices of the platform whose gateway accepts, which is tried again at once."""
     platform, now = Platform.objects.get(name="ok"), utcnow()
+    for gateway in Gateway.objects.filter(platform=platform):
+        resume(gateway)
     for _ in range(int(number)):
         key = uuid.uuid4()
         enqueue(

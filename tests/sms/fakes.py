@@ -63,8 +63,8 @@ def rejected(**over: Any) -> GatewayError:
     return GatewayError("http_400", outcome="rejected", **over)
 
 
-def unknown() -> GatewayError:
-    return GatewayError("reset", outcome="unknown")
+def unknown(**over: Any) -> GatewayError:
+    return GatewayError("reset", outcome="unknown", **over)
 
 
 def make_fake(platform: Platform | None = None, **fields: Any) -> Gateway:

@@ -79,15 +79,15 @@ def recover(lab: ChaosLab) -> float:
     on_the_wire = "state = 'sending' AND lease_owner LIKE %s"
     for _try in range(20):
         other.child.process.send_signal(signal.SIGSTOP)  # or it might take them all
-        lab.ask_for_notices(6)
+        asking = lab.ask_for_notices(6)
         with contextlib.suppress(TimeoutError):  # the other one was stopped with a row that this one needs
-            process.wait_until(lambda: lab.count(on_the_wire, its), deadline_s=10, what="an SMS on the wire")
+            process.wait_until(lambda: lab.count(on_the_wire, its), deadline_s=20, what="an SMS on the wire")
         dying.child.process.send_signal(signal.SIGSTOP)
         if lab.count(on_the_wire, its):
             break
         for part in (dying, other):
             part.child.process.send_signal(signal.SIGCONT)
-        time.sleep(1)
+        assert asking.wait(deadline_s=60) == 0, asking.output()
     dying.child.kill_9()
     killed_at, dying.child = time.monotonic(), None
     assert lab.count(on_the_wire, its)  # before the other one wakes and may say what became of it

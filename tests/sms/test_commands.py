@@ -51,15 +51,16 @@ def test_send_says_what_became_of_it(north, gateway, fake):
 
 
 def test_send_needs_yes_outside_development(north, gateway, fake):
-    with pytest.raises(CommandError, match="--yes"):
+    with pytest.raises(CommandError, match="--yes") as caught:
         run("send", NUMBER, "x")
 
-    assert fake.sent == []
+    assert (caught.value.returncode, fake.sent) == (2, [])
 
 
 def test_send_reaches_only_permitted_numbers_outside_development(north, gateway, fake, settings):
-    with pytest.raises(CommandError, match="SMS_SHELL_NUMBERS"):
+    with pytest.raises(CommandError, match="SMS_SHELL_NUMBERS") as caught:
         run("send", "+79161234568", "x", "--yes")
+    assert caught.value.returncode == 2
     settings.SMS_SHELL_NUMBERS = []
     with pytest.raises(CommandError, match="SMS_SHELL_NUMBERS"):
         run("send", NUMBER, "x", "--yes")
@@ -105,6 +106,7 @@ def test_send_of_nonsense_says_what_to_change(north, gateway, fake, words):
     with pytest.raises(CommandError) as caught:
         run("send", "--yes", *words)
 
+    assert caught.value.returncode == 2
     assert len(str(caught.value)) > 10
     assert fake.sent == []
 
@@ -131,8 +133,34 @@ def test_inbox_shows_what_came(gateway, fake):
 def test_inbox_without_a_gateway_that_has_one_says_so(north):
     make_gateway(north, kind="console")
 
-    with pytest.raises(CommandError, match="inbox"):
+    with pytest.raises(CommandError, match="inbox") as caught:
         run("inbox")
+
+    assert caught.value.returncode == 1
+
+
+def test_inbox_of_a_gateway_that_is_not_there_is_wrong_usage(gateway, fake):
+    with pytest.raises(CommandError, match="No gateway 0") as caught:
+        run("inbox", "--gateway", "0")
+
+    assert caught.value.returncode == 2
+
+
+def test_nothing_but_the_document_is_said_to_machines(north, capsys):
+    make_gateway(north, kind="console")
+
+    assert told("send", NUMBER, "x", "--yes")["state"] == "sent"
+    said = capsys.readouterr()
+    assert (said.out, said.err.startswith("SMS to ")) == ("", True)
+
+
+def test_send_beyond_the_limit_is_not_sent(north, gateway, fake):
+    type(north).objects.update(sms_limit=0)
+
+    with pytest.raises(CommandError) as caught:
+        run("send", NUMBER, "x", "--yes")
+
+    assert (caught.value.returncode, fake.sent) == (1, [])
 
 
 def test_gateways_are_listed_with_their_state(north, fake):
@@ -166,7 +194,7 @@ def test_inbox_tells_machines_what_came_and_what_was_not_read(gateway, fake):
 
     assert came["read"] == [{"gateway": gateway.pk, "name": gateway.name, "new": 1, "error": ""}]
     assert [(sms["text"], sms["state"]) for sms in came["came"]] == [("OUT1 ON", "unmatched")]
-    assert failed["read"][0]["error"] == "inbox: refused"
+    assert failed["read"][0]["error"] == "refused"
 
 
 def test_gateways_that_are_suspended_are_told_by_the_code(north, gateway):

@@ -6,11 +6,14 @@ import pytest
 from django.urls import reverse
 
 from remosa.lib.clock import utcnow
+from sms.display import trouble_text
+from sms.errors import GatewayError
 from sms.models import Gateway, InboundSms, ModemStatus, SmsMessage
 from sms.queue import queue_of
+from sms.services.gateways import note_failure, note_inbox_error
 from sms.states import InboundState, SmsState
 from tests.factories import make_gateway
-from tests.sms.fakes import make_command, make_fake, make_notice
+from tests.sms.fakes import make_command, make_fake, make_notice, not_sent
 
 PAGE = "/admin/sms/smsmessage/queue/"
 S = SmsState
@@ -183,3 +186,31 @@ def test_gateway_with_a_sim_card_of_its_own_begins_carefully(client, north, alic
 
     shown = [form[name].value() for name in ("rate_per_minute", "rate_per_day")]
     assert tuple("" if value is None else str(value) for value in shown) == rates
+
+
+# --- the gateway's own page ------------------------------------------------------------------------------
+def test_page_of_a_modem_says_that_its_process_is_silent(north, root, client):
+    modem = make_gateway(north, kind="modem", config={"port": "/dev/ttyUSB0"})
+    client.force_login(root)
+
+    def page() -> str:
+        return client.get(f"/admin/sms/gateway/{modem.pk}/change/").content.decode()
+
+    assert "manage.py modem" in page()
+    status = ModemStatus.objects.create(gateway=modem, state="ready", seen_at=utcnow())
+    assert "manage.py modem" not in page()
+    ModemStatus.objects.filter(pk=status.pk).update(seen_at=utcnow() - timedelta(minutes=3))
+    assert "manage.py modem" in page()
+
+
+def test_inbox_that_is_not_read_hides_no_reason_of_a_suspension(north, fake):
+    gateway = make_fake(north)
+    note_inbox_error(gateway, not_sent(), now=utcnow())
+    before = Gateway.objects.get().last_error
+    note_failure(gateway, GatewayError("http_403", outcome="rejected", breaks=True), now=utcnow())
+
+    note_inbox_error(gateway, not_sent(), now=utcnow())
+
+    assert (before, Gateway.objects.get().last_error) == ("inbox: refused", "http_403")
+    assert "inbox" not in trouble_text(before)
+    assert trouble_text("refused") in trouble_text(before)

@@ -16,6 +16,7 @@ from tests.sms.test_messages import usage
 
 pytestmark = pytest.mark.databases
 S = SmsState
+NUMBER = "+79161234567"
 
 
 def fresh(row):
@@ -69,6 +70,32 @@ def test_first_final_report_stays(sent, gateway, clock, first, then):
 def test_report_that_fits_nothing_moves_nothing(sent, gateway, clock, ids):
     assert apply_delivery_report(gateway=gateway, delivered=True, at=clock.wall, **ids) == "unmatched"
     assert fresh(sent).state == S.SENT
+
+
+@pytest.mark.parametrize(
+    ("to", "answer"), [("", "too_early"), (NUMBER, "too_early"), ("+79990000000", "unmatched")]
+)
+def test_report_that_overtakes_the_answer_with_its_id_is_asked_for_again(
+    north, gateway, fake, pump, clock, to, answer
+):
+    """A report that names the gateway's id alone cannot be matched before the answer has told us that id."""
+    message, heard = make_notice(north, to=NUMBER), []
+
+    def report(_ref=None) -> None:
+        report = {
+            "gateway": gateway,
+            "delivered": True,
+            "at": clock.wall,
+            "ref": f"ref-{message.pk}",
+            "to": to,
+        }
+        heard.append(apply_delivery_report(**report))
+
+    fake.on_send = report
+    pump.drain()
+    report()
+
+    assert heard == [answer, "applied" if answer == "too_early" else "unmatched"]
 
 
 def test_report_of_another_gateway_finds_nothing(sent, south, clock):

@@ -1,17 +1,21 @@
 """Messages to people that are claimed, pass the barrier and are settled together."""
 
+import random
+import threading
 from datetime import timedelta
 
 import pytest
-from django.db import transaction
+from django.db import OperationalError, transaction
 
 from platforms import quotas
 from platforms.models import AuditEvent, LedgerEntry, Platform
 from remosa.lib.lifecycle import NotAllMoved
 from sms.models import Gateway, SmsEvent, SmsMessage
 from sms.outbox import Pump
+from sms.ports import Accepted
 from sms.services import apply_delivery_report, cancel
 from sms.states import SMS, SmsState
+from sms.worker import Worker
 from tests.factories import NOW
 from tests.sms.fakes import make_command, make_fake, make_notice, not_sent, unknown
 from tests.sms.test_messages import usage
@@ -102,6 +106,43 @@ def test_no_more_leave_than_the_rate_has_places(north, fake, pump):
     }
 
 
+@pytest.mark.parametrize("fault", [OperationalError, KeyError])
+def test_fault_while_others_are_put_off_strands_nobody_behind_the_barrier(
+    fault, north, fake, pump, monkeypatch
+):
+    make_fake(north, rate_per_minute=30)  # five at once
+    for _ in range(8):
+        make_notice(north)
+
+    def breaks(_message, *, now):
+        raise fault("in this moment")
+
+    monkeypatch.setattr("sms.services.gateways.when_to_look_again", breaks)
+
+    assert bring_through(pump) == 5
+    assert states() == [S.QUEUED] * 3 + [S.SENT] * 5
+
+
+def test_no_minute_sees_more_than_the_rate_however_many_are_taken_at_once(north, fake, clock):
+    dice = random.Random(11)
+    gateway, pumps = make_fake(north, rate_per_minute=20), []
+    for _ in range(120):
+        make_notice(north, expires_at=NOW + timedelta(hours=1))
+    for _ in range(2):
+        pumps.append(
+            Pump("p", now=clock.now, monotonic=clock.monotonic, jitter=dice.random, knows_gateways_s=5.0)
+        )
+    left = []
+
+    for _ in range(150):
+        clock.passes(timedelta(seconds=dice.choice([0, 0.3, 1, 4])))
+        left += [clock.wall] * bring_through(dice.choice(pumps), dice.randint(1, 8))
+
+    assert len(left) > 40
+    assert max(sum(begin <= at < begin + timedelta(minutes=1) for at in left) for begin in left) <= 20
+    assert Gateway.objects.get() == gateway
+
+
 def test_no_more_leave_than_the_day_has_left(north, fake, pump):
     gateway = make_fake(north, rate_per_day=4)
     bring_through(pump)
@@ -179,6 +220,59 @@ def test_remembered_gateway_that_was_changed_is_read_again(north, gateway, fake,
     assert late.price == 7 * late.segments
 
 
+def edit_in_console(client, gateway, **values):
+    """Save the gateway's page with other values."""
+    page = client.get(f"/admin/sms/gateway/{gateway.pk}/change/")
+    form = page.context["adminform"].form
+    shown = {name: form.get_initial_for_field(field, name) for name, field in form.fields.items()}
+    posted = {name: value for name, value in shown.items() if value is not None and value is not False}
+    answer = client.post(f"/admin/sms/gateway/{gateway.pk}/change/", posted | values)
+    assert answer.status_code == 302, answer.context["errors"]
+
+
+def edit_by_api(client, gateway, **values):
+    answer = client.patch(f"/api/v1/gateways/{gateway.pk}/", values, content_type="application/json")
+    assert answer.status_code == 200, answer.content
+
+
+@pytest.mark.parametrize("edit", [edit_in_console, edit_by_api])
+def test_remembered_gateway_that_a_person_changed_is_read_again(
+    edit, north, gateway, fake, remembering, client, root
+):
+    make_notice(north)
+    bring_through(remembering)
+    client.force_login(root)
+    edit(client, gateway, price="7.00")
+    late = make_notice(north)
+
+    assert bring_through(remembering) == 1
+    late.refresh_from_db()
+    assert late.price == 7 * late.segments
+
+
+@pytest.mark.parametrize("edit", [edit_in_console, edit_by_api])
+def test_edit_of_a_gateway_writes_its_settings_and_not_what_is_counted_meanwhile(
+    edit, north, fake, client, root, monkeypatch
+):
+    gateway = make_fake(north, rate_per_day=9)
+    counted = {
+        "slot_at": NOW, "rate_day": NOW.date(), "rate_day_used": 8, "breaker": "open", "breaker_until": NOW,
+        "last_error": "http_500",
+    }  # fmt: skip
+    check = Gateway.full_clean
+
+    def counts_meanwhile(row, *args, **named):
+        Gateway.objects.filter(pk=row.pk).update(**counted)
+        return check(row, *args, **named)
+
+    monkeypatch.setattr(Gateway, "full_clean", counts_meanwhile)
+    client.force_login(root)
+
+    edit(client, gateway, price="7.00")
+
+    assert Gateway.objects.values(*counted, "price").get() == counted | {"price": 7}
+
+
 def test_second_gateway_is_found_though_the_first_was_remembered(north, gateway, fake, remembering):
     make_notice(north)
     bring_through(remembering)
@@ -197,6 +291,27 @@ def test_message_taken_back_while_others_are_claimed_does_not_leave(north, gatew
     assert bring_through(pump) == 1
     other.refresh_from_db()
     assert (other.state, len(fake.sent), usage(north)) == (S.SENT, 1, (0, 1))
+
+
+@pytest.mark.parametrize("make", [make_notice, make_command])
+def test_message_whose_time_runs_out_behind_the_barrier_does_not_leave(make, north, gateway, fake, clock):
+    """The process was stopped between the barrier and the first byte, for less than its lease."""
+
+    def stopped(name, _key):
+        if name == "after_barrier":
+            clock.passes(timedelta(seconds=30))
+
+    pump = Pump("test", now=clock.now, monotonic=clock.monotonic, jitter=lambda: 0.0, checkpoint=stopped)
+    make(north, **{"expires_at" if make is make_notice else "ttl": LATE[make]})
+
+    bring_through(pump)
+
+    assert (fake.sent, states()) == ([], [S.QUEUED])
+    pump.run_once()
+    assert (fake.sent, states(), usage(north)) == ([], [S.EXPIRED], (0, 0))
+
+
+LATE = {make_notice: NOW + timedelta(seconds=20), make_command: timedelta(seconds=20)}
 
 
 def test_common_move_moves_all_or_none(north, gateway):
@@ -251,6 +366,42 @@ def test_failure_of_settling_together_is_no_failure_of_each(north, gateway, fake
     assert (states(), usage(north), LedgerEntry.objects.count()) == ([S.SENT] * 2, (0, 2), 2)
 
 
+@pytest.mark.parametrize("make", [make_notice, make_command])
+@pytest.mark.parametrize("ref", ["a\x00b", "half \ud800", "x" * 300])
+def test_id_that_no_database_takes_makes_no_acceptance_uncertain(
+    ref, make, north, gateway, fake, pump, monkeypatch
+):
+    make(north)
+    monkeypatch.setattr(fake, "send", lambda *_args, **_named: Accepted(ref=ref, parts=1))
+
+    bring_through(pump)
+
+    assert (states(), usage(north)) == ([S.SENT], (0, 1))
+
+
+@pytest.mark.parametrize("make", [make_notice, make_command])
+def test_words_that_no_database_takes_settle_all_the_same(make, north, gateway, fake, pump):
+    make(north)
+    fake.script = [unknown(detail="\x00 and \ud800")]
+
+    bring_through(pump)
+
+    assert (states(), usage(north)) == ([S.UNKNOWN], (0, 1))
+    gateway.refresh_from_db()
+    assert gateway.last_error
+
+
+def test_health_that_cannot_be_written_costs_no_settlement(north, gateway, fake, pump, monkeypatch):
+    make_notice(north)
+
+    def breaks(*_args, **_named):
+        raise KeyError("a bug")
+
+    monkeypatch.setattr("sms.services.gateways.note_success", breaks)
+
+    assert (bring_through(pump), states()) == (1, [S.SENT])
+
+
 def test_worker_that_is_lost_behind_the_barrier_leaves_unknowns(north, gateway, fake, pump, clock):
     for _ in range(2):
         make_notice(north)
@@ -301,3 +452,23 @@ def test_units_are_settled_once(north, gateway):
         assert quotas.settle_all(keys, spent=True) == set(keys)
         assert quotas.settle_all(keys, spent=True) == set()
     assert usage(north) == (0, 2)
+
+
+@pytest.mark.parametrize("make", [make_notice, make_command])
+@pytest.mark.parametrize("step", ["carry", "settle"])
+def test_fault_of_ours_costs_no_sender(make, step, north, gateway, fake, pump, monkeypatch):
+    make(north)
+    worker = Worker(pump, threads=2, poll_s=0.01, stop=threading.Event())
+    claim = worker.pump.take(1).claims[0]
+    free = worker._places()
+
+    def breaks(_what):
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(pump, step, breaks)
+    monkeypatch.setattr("sms.worker.close_old_connections", lambda: None)  # the test's own
+    worker._guarded(worker._bring_through, claim)
+
+    assert worker._places() == free + 1
+    assert pump.turns.take_many(1, lambda: [north.pk], look=True) == {north.pk: 1}
+    worker._listener.close()

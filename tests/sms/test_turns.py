@@ -19,7 +19,7 @@ FLOOD = 12
 def turns_of(waiting: list[int], clock, *, at_once: int | None = None):
     """``take()`` on a set of platforms that the test may change."""
     turns = Turns(monotonic=clock.monotonic, at_once=at_once)
-    return turns, lambda look=False: turns.take(lambda: list(waiting), look=look)
+    return turns, lambda look=False: next(iter(turns.take_many(1, lambda: list(waiting), look=look)), None)
 
 
 def test_platforms_are_taken_in_turn(clock):
@@ -29,7 +29,6 @@ def test_platforms_are_taken_in_turn(clock):
     for _ in range(6):
         platform = take()
         taken.append(platform)
-        turns.goes_on(platform)
         turns.give_back(platform)
 
     assert taken == [1, 2, 3, 1, 2, 3]
@@ -47,7 +46,6 @@ def test_who_was_served_longest_ago_is_first_in_the_next_round(clock):
 def test_platform_that_has_enough_on_its_way_is_passed_over(clock):
     turns, take = turns_of([1, 2], clock, at_once=1)
     first = take()
-    turns.goes_on(first)
 
     assert (first, take(), take()) == (1, 2, None)
     turns.give_back(1)
@@ -56,8 +54,8 @@ def test_platform_that_has_enough_on_its_way_is_passed_over(clock):
 
 def test_newcomer_is_noticed_soon_though_another_never_ends(clock):
     waiting = [1]
-    turns, take = turns_of(waiting, clock)
-    turns.goes_on(take())
+    _turns, take = turns_of(waiting, clock)
+    take()
     waiting.append(2)
 
     clock.passes(timedelta(seconds=0.2))

@@ -68,6 +68,19 @@ def test_report_as_a_form_and_by_our_id(call, hook, north):
     assert message.state == SmsState.UNDELIVERED
 
 
+def test_report_that_is_too_early_is_asked_for_again(call, hook, north):
+    message = sent_by(hook, north)
+    rows = type(message).objects.filter(pk=message.pk)
+    rows.update(state=SmsState.SENDING, gateway_ref="")
+    early = call("report", {"id": "g-1", "status": "delivered"})
+    rows.update(state=SmsState.SENT, gateway_ref="g-1")
+
+    again = call("report", {"id": "g-1", "status": "delivered"})
+
+    assert (early.status_code, early.headers["Retry-After"]) == (503, "10")
+    assert again.json() == {"results": ["applied"]}
+
+
 def test_several_reports_are_answered_one_by_one(call, hook, north):
     sent_by(hook, north)
 

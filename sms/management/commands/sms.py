@@ -6,7 +6,9 @@ well, 1 it is not (not sent, an inbox not read, a gateway suspended, a modem not
 """
 
 import argparse
+import contextlib
 import json
+import sys
 import threading
 import uuid
 from dataclasses import asdict, fields, is_dataclass
@@ -27,6 +29,7 @@ from sms.errors import SmsError
 from sms.models import Gateway, InboundSms, ModemStatus, SmsMessage
 from sms.outbox import Pump, owner_name
 from sms.queue import MODEM_SILENT
+from sms.services.inboxes import look_into
 from sms.states import SmsState
 
 EXIT = {SmsState.SENT: 0, SmsState.DELIVERED: 0, SmsState.UNKNOWN: 3}  # anything else: 1, it was not sent
@@ -41,13 +44,20 @@ WORDS = {
 READY = ModemStatus.State.READY
 
 
+class WrongUsage(CommandError):
+    """Nothing was tried: what was asked for has to be changed."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, returncode=2)
+
+
 class Command(BaseCommand):
     help = "Try SMS gateways: send one SMS, read the inboxes, list gateways and modems, decode a PDU."
 
     def add_arguments(self, parser: CommandParser) -> None:
         shared: Any = argparse.ArgumentParser(add_help=False)
         shared.add_argument("--json", action="store_true", help="say it as one JSON document")
-        deeds = parser.add_subparsers(dest="deed", required=True)
+        deeds = parser.add_subparsers(dest="deed", required=True, metavar="send|inbox|gateways|modem|decode")
         send = deeds.add_parser(
             "send", parents=[shared], help="send one SMS; exit code 0 sent, 1 not sent, 3 outcome unknown"
         )
@@ -106,9 +116,12 @@ class Command(BaseCommand):
                 for_people=True,
                 gateway=self._gateway(options.gateway) if options.gateway is not None else None,
             )
-        except (SmsError, QuotaExceeded) as exc:
+        except SmsError as exc:
+            raise WrongUsage(str(exc)) from exc
+        except QuotaExceeded as exc:
             raise CommandError(str(exc)) from exc
-        Pump(owner_name("shell")).run_one(message.pk)
+        with contextlib.redirect_stdout(sys.stderr):  # a gateway may print; ours is the one document
+            Pump(owner_name("shell")).run_one(message.pk)
         self._await_modem(message)
         if message.state == SmsState.QUEUED:  # a test tries once: nobody waits for a second try at a shell
             services.cancel(message, now=utcnow(), reason=message.reason or "cancelled")
@@ -131,14 +144,14 @@ class Command(BaseCommand):
         try:
             wanted = normalise_msisdn(options.to)
         except ValueError as exc:
-            raise CommandError(str(exc)) from exc
+            raise WrongUsage(str(exc)) from exc
         if wanted not in {_number(text) for text in settings.SMS_SHELL_NUMBERS}:
-            raise CommandError(
+            raise WrongUsage(
                 f"{mask_msisdn(wanted)} is not among the numbers that may be tried from a shell. "
                 "Name them in SMS_SHELL_NUMBERS, with commas."
             )
         if not options.yes:
-            raise CommandError("This sends a real SMS and spends the platform's limit. Repeat it with --yes.")
+            raise WrongUsage("This sends a real SMS and spends the platform's limit. Repeat it with --yes.")
 
     def _await_modem(self, message: SmsMessage) -> None:
         """Wait until the process of a modem has sent what was handed to it, or did not take it up in time."""
@@ -196,7 +209,7 @@ class Command(BaseCommand):
         started = utcnow()
         rows = (
             [self._gateway(options.gateway)]
-            if options.gateway
+            if options.gateway is not None
             else list(Gateway.objects.filter(is_enabled=True).select_related("platform"))
         )
         rows = [row for row in rows if backend("SMS_GATEWAYS", row.kind).capabilities.inbox]
@@ -204,9 +217,8 @@ class Command(BaseCommand):
             raise CommandError("No enabled gateway has an inbox.")
         read, lines = [], []
         for row in rows:
-            new = services.read_inbox(row)
-            row.refresh_from_db()
-            error = row.last_error if row.last_error_at is not None and row.last_error_at >= started else ""
+            new, failed = look_into(row)
+            error = str(failed or "")
             read.append({"gateway": row.pk, "name": row.name, "new": new, "error": error})
             lines.append(f"{row}: {new} new")
             if error:
@@ -248,13 +260,13 @@ class Command(BaseCommand):
             rows = rows.filter(pk=int(wanted)) if wanted.isdecimal() else rows.filter(name=wanted)
         found = list(rows[:2])
         if len(found) != 1:
-            raise CommandError("Name the platform that pays with --platform, by its number or exact name.")
+            raise WrongUsage("Name the platform that pays with --platform, by its number or exact name.")
         return found[0]
 
     def _gateway(self, number: int) -> Gateway:
         row = Gateway.objects.filter(pk=number).select_related("platform").first()
         if row is None:
-            raise CommandError(f"No gateway {number}. `sms gateways` lists them.")
+            raise WrongUsage(f"No gateway {number}. `sms gateways` lists them.")
         return row
 
 
