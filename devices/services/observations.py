@@ -145,7 +145,7 @@ def adopt_names(names: Mapping[int, tuple[str, str]]) -> int:
     A name that a person gave stays.
     """
     table = connection.ops.quote_name(Device._meta.db_table)
-    given = [[name[:200], device_id, placeholder] for device_id, (placeholder, name) in names.items()]
+    given = [(name[:200], device_id, placeholder) for device_id, (placeholder, name) in names.items()]
     if not given:
         return 0
     with connection.cursor() as cursor:  # in one batch: a first round brings as many names as devices
