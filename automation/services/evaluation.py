@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from django.db import transaction
 from django.db.models import F, QuerySet
 
-from automation.engine import RAISED, Edge, Reading, Verdict, View, advance, forget, judge, pend
+from automation.engine import JUMP, RAISED, Edge, Reading, Verdict, View, advance, forget, judge, pend
 from automation.errors import PrometheusUnavailable
 from automation.models import Job, JobRun, JobState
 from automation.services import broken, cases, upstreams
@@ -172,7 +172,9 @@ def _views_of(job: Job, readings: Readings) -> QuerySet[JobState]:
 def _was_away(job: Job, longest: timedelta, *, now: datetime) -> bool:
     """Nobody evaluated the job for a while, or the clock went back: what is pending must be learned anew."""
     last = job.evaluated_at
-    return last is None or last > now or now - last > max(GAP, 3 * longest)
+    if last is None or last - now > JUMP:  # one that began a moment later may have been quicker to the lock
+        return True
+    return now - last > max(GAP, 3 * longest)
 
 
 def _view_before(job: Job, row: JobState | None, reading: Reading, *, away: bool, now: datetime) -> View:

@@ -583,3 +583,26 @@ def test_who_comes_back_is_read_until_its_view_is_fine_again(db: None) -> None:
 
     assert JobState.objects.get(job=world.job, device=player).phase == "ok"
     assert not sources.read_snapshot(world.job, expected=set(), only=sources.telling(world.job))
+
+
+def test_two_rounds_judged_out_of_order_do_not_begin_the_hold_anew(db: None) -> None:
+    world = World(players=6, mode="shadow", hold_s=600)
+    player = world.players[0]
+    world.turns(2)
+    world.hang(player)
+    world.turns(3)
+    before = JobState.objects.get(job=world.job, device=player)
+    world.after(1)
+    world.poll()
+
+    # two workers: the second one read its clock first, and came to the lock last
+    evaluate_job(fresh_job(world), tick="quick", now=world.now + timedelta(milliseconds=80))
+    evaluate_job(fresh_job(world), tick="slow", now=world.now)
+
+    after = JobState.objects.get(job=world.job, device=player)
+    assert (after.phase, after.since) == ("pending", before.since)
+    assert after.samples == before.samples + 1
+
+
+def fresh_job(world: World) -> Job:
+    return Job.objects.select_related("platform").get(pk=world.job.pk)
