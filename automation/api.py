@@ -30,6 +30,7 @@ from automation.models import (
     Maintenance,
     Webhook,
 )
+from automation.sentences import refusal_sentence
 from automation.services import jobs, shares
 from automation.services.cases import NOTE_LENGTH, acknowledge, add_note, approve, cancel_case, repair_now
 from devices.errors import CommandForbidden
@@ -410,6 +411,44 @@ class CaseDetailSerializer(CaseSerializer):
 
 
 NEIGHBOURS = frozenset({"players", "group"})  # facts of a case that name other devices than its own
+
+
+class WhyNotSerializer(RefusalSerializer, PlatformSerializer):
+    """A line of the why-not journal: ``guard`` and ``reason`` are words of closed lists, ``sentence`` is for people."""
+
+    redacted_fields = ("data", "sentence")
+    sentence = serializers.SerializerMethodField()
+
+    class Meta(RefusalSerializer.Meta):
+        fields = ["id", "platform", "device", "job", "case", *RefusalSerializer.Meta.fields, "sentence"]
+        read_only_fields = fields
+
+    def get_sentence(self, row: GuardRefusal) -> str:
+        """Why not, in the caller's language."""
+        return refusal_sentence(row.guard, row.reason, row.data, names=self._names(row))
+
+    def to_representation(self, row: GuardRefusal) -> dict[str, Any]:
+        """Whoever does not see every device reads no names of neighbours."""
+        shown = super().to_representation(row)
+        if not self._names(row):
+            shown["data"] = {key: value for key, value in shown["data"].items() if key not in NEIGHBOURS}
+        return shown
+
+    def _names(self, row: GuardRefusal) -> bool:
+        return row.platform_id in platforms_held(self.context.get("request"), Perm.SEE_ALL)
+
+
+class WhyNotView(Reads, PlatformViewSet):
+    """The why-not journal: what a job would have done, the guard that objected, and when that lifts."""
+
+    model = GuardRefusal
+    serializer_class = WhyNotSerializer
+    filterset_fields = {
+        "platform": ["exact"], "device": ["exact"], "job": ["exact"], "case": ["exact"], "guard": ["exact", "in"],
+        "last_at": ["gte", "lte"],
+    }  # fmt: skip
+    ordering_fields = ("last_at",)
+    ordering = ("-last_at", "-pk")
 
 
 class CaseCancelSerializer(serializers.Serializer):

@@ -10,7 +10,7 @@ from automation.guards import Candidate, Refusal, first_refusal, timing_of
 from automation.models import Case, Job, JobState
 from automation.services.evaluation import Readings, read
 from automation.sources import devices_of
-from automation.states import Mode
+from automation.states import LIVE, CaseState, Mode
 from devices.models import Device, PowerLink
 
 ASKED = 20  # devices for which all guards are asked
@@ -21,8 +21,8 @@ SHOWN = 200
 class Line:
     """One device: what the source says of it, and what the job would do.
 
-    ``would`` is "nothing", "unknown", "hold", "act", "suggest", "write" (a job that only watches), or
-    "refused", with the guard's objection.
+    ``would`` is "nothing", "unknown", "hold", "act", "suggest", "write" (a job that only watches), "case" (something
+    was done for it already, or a person has it), or "refused", with the guard's objection.
     """
 
     device: Device
@@ -76,6 +76,8 @@ def _lines(
             "socket__model", "socket__platform"
         )
     }
+    live = Case.objects.filter(device__in=list(devices), state__in=LIVE)
+    with_case = set(live.exclude(state=CaseState.OPEN, attempts=0).values_list("device", flat=True))
     lines, asked = [], 0
     for key, device in devices.items():
         reading, max_age = readings.get(key, (None, timedelta()))
@@ -89,9 +91,12 @@ def _lines(
         if reading.observed_at is None or since is None or reading.observed_at - since < job.hold:
             lines.append(_line(device, reading, since, "hold"))
             continue
+        if key in with_case:
+            lines.append(_line(device, reading, since, "case"))
+            continue
         asked += 1
         lines.append(_would(job, device, links.get(key), reading, since, now=now, asked=asked))
-    order = ["act", "suggest", "write", "refused", "hold", "unknown", "nothing"]
+    order = ["act", "suggest", "write", "refused", "case", "hold", "unknown", "nothing"]
     return sorted(lines, key=lambda line: (order.index(line.would), line.device.name))
 
 

@@ -6,16 +6,25 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import BooleanField, F, IntegerField, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models import BooleanField, Exists, F, IntegerField, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models import Case as When
 from django.db.models import When as Condition
 from django.utils.translation import gettext as _
 
 from automation.ladder import Rung
-from automation.models import ActionRun, Case, CaseEvent, GuardRefusal, Webhook
+from automation.models import ActionRun, Case, CaseEvent, GuardRefusal, JobState, Webhook
 from automation.repairs import deed_of
-from automation.sentences import headline, refusal_sentence, rung_sentence, step_sentence
-from automation.states import LIVE, CaseState, Mode
+from automation.sentences import (
+    headline,
+    hold_sentence,
+    refusal_sentence,
+    rung_sentence,
+    span_words,
+    step_sentence,
+)
+from automation.states import LIVE, CaseState, Mode, Phase
+from devices.models import Device
+from devices.states import DeviceState
 
 TONES = {
     CaseState.OPEN: "amber",
@@ -43,7 +52,7 @@ def with_proposals(cases: QuerySet[Case]) -> QuerySet[Case]:
     """Annotate ``proposed``: a power cycle was proposed after the last action, and nobody has answered."""
 
     def last(kind: str) -> Subquery:
-        events = CaseEvent.objects.filter(case=OuterRef("pk"), kind=kind).order_by("-at")
+        events = CaseEvent.objects.filter(case=OuterRef("pk"), kind=kind).order_by("-at", "-pk")
         return Subquery(events.values("at")[:1])
 
     waits = Q(mode=Mode.SUGGEST, state__in=[CaseState.OPEN, CaseState.ACTING], last_proposal__isnull=False)
@@ -64,10 +73,10 @@ def needing_a_person() -> Q:
 
 
 def being_repaired() -> Q:
-    """Cases that REMOSA works on by itself."""
-    return Q(state__in=[CaseState.ACTING, CaseState.VERIFYING]) | Q(
-        state=CaseState.OPEN, mode=Mode.AUTO, kind=Case.Kind.DEVICE
-    )
+    """Cases that REMOSA works on by itself, for a queryset that went through ``with_proposals``."""
+    works = Q(state__in=[CaseState.ACTING, CaseState.VERIFYING])
+    works |= Q(state=CaseState.OPEN, mode=Mode.AUTO, kind=Case.Kind.DEVICE)
+    return works & Q(proposed=False)
 
 
 def board(cases: QuerySet[Case]) -> QuerySet[Case]:
@@ -119,6 +128,55 @@ def rung_words(rungs: Iterable[Rung], hooks: dict[int, str]) -> list[str]:
         )
         for rung in rungs
     ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class HeldLine:
+    """A device that a job sees as wrong and whose hold time runs; ``deadline_at`` is when that ends, None: unknown."""
+
+    device: Device
+    headline: str
+    step: str
+    deadline_at: datetime | None
+
+
+ASKED_VIEWS = 500
+RANKS = (Mode.SHADOW, Mode.SUGGEST, Mode.AUTO)
+
+
+def held_lines(views: QuerySet[JobState], *, now: datetime) -> list[HeldLine]:
+    """The devices among ``views`` that have no case yet because a hold time runs, those that wait longest first.
+
+    A device that several jobs hold has one line: of the job that may do most.
+    """
+    live = Case.objects.filter(device=OuterRef("device"), state__in=LIVE)
+    rows = views.filter(~Exists(live), phase=Phase.PENDING, device__is_active=True, since__isnull=False)
+    rows = rows.filter(job__is_enabled=True, job__platform__is_active=True, job_version=F("job__version"))
+    by_device: dict[int, JobState] = {}
+    for row in rows.select_related("job", "device__site", "device__platform").order_by("since")[:ASKED_VIEWS]:
+        other = by_device.setdefault(row.device_id, row)
+        if RANKS.index(Mode(row.job.mode)) > RANKS.index(Mode(other.job.mode)):
+            by_device[row.device_id] = row
+    return [_held(row, now=now) for row in by_device.values()]
+
+
+def _held(row: JobState, *, now: datetime) -> HeldLine:
+    job, device = row.job, row.device
+    assert row.since is not None  # noqa: S101  asked for
+    until = row.since + job.hold
+    offline, has_data = device.state == DeviceState.OFFLINE, device.state != DeviceState.UNKNOWN
+    since = device.state_since if offline and device.state_since else row.since
+    span = span_words((now - since).total_seconds())
+    return HeldLine(
+        device,
+        _("No connection to the CMS for %(span)s") % {"span": span}
+        if offline else _("The condition of a job has held for %(span)s") % {"span": span},
+        hold_sentence(
+            mode=job.mode, has_data=has_data, samples=row.samples, wanted=job.fresh_samples, hold_s=job.hold_s,
+            is_held=now >= until,
+        ),
+        until if has_data and now < until else None,
+    )  # fmt: skip
 
 
 def proposed_step(case: Case) -> str:
@@ -199,6 +257,7 @@ def _line(
         down_for=down_for,
         current="".join(words[max(behind - 1, 0) : behind]),
         following="".join(words[behind : behind + 1]),
+        is_proposed=getattr(case, "proposed", False),
     )
     return CaseLine(
         case=case,

@@ -418,7 +418,8 @@ def _called(data: Data, text: str) -> str:
     """How a webhook or a notice of a case ended."""
     names = {"webhook": _("webhook"), "notice": _("notice")}
     kind, why = str(data.get("action", "")), str(data.get("why", ""))
-    return text % {"action": names.get(kind, kind), "why": blocked_sentence(why) if why else "—"}
+    text = text if why else text.replace(" (%(why)s)", "")
+    return text % {"action": names.get(kind, kind), "why": blocked_sentence(why)}
 
 
 def evidence_lines(evidence: Data) -> list[tuple[str, str]]:
@@ -554,6 +555,7 @@ def step_sentence(
     down_for: timedelta | None = None,
     current: str = "",
     following: str = "",
+    is_proposed: bool = False,
 ) -> str:
     """What REMOSA does about a case right now. ``refusal`` is the sentence of a guard that objects, or "".
 
@@ -566,6 +568,8 @@ def step_sentence(
         return _("Lasted %(span)s, attempts: %(number)d.") % {"span": lasted, "number": attempts}
     if is_back:
         return _("The device is back. Closing when it stays.")
+    if is_proposed:
+        return _waits_for_approval(following)
     if command_state and state == "acting":
         return _while_acting(command_state, attempts, max_attempts, current)
     if waits_for_mass:
@@ -574,15 +578,42 @@ def step_sentence(
         return _("Not acting yet. %(why)s") % {"why": refusal}
     if mode == "shadow":
         return _("Only watching: this job may not act.")
-    if mode == "suggest" and following:
-        return _("Waits for a person to approve: %(step)s.") % {"step": following}
     if mode == "suggest":
-        return _("Waits for a person to approve a power cycle.")
+        return _waits_for_approval(following)
     if following:
         return _("Preparing step %(number)s of %(limit)s: %(step)s.") % {
             "number": attempts + 1, "limit": max_attempts, "step": following,
         }  # fmt: skip
     return _("Preparing attempt %(number)s of %(limit)s.") % {"number": attempts + 1, "limit": max_attempts}
+
+
+def _waits_for_approval(following: str) -> str:
+    if following:
+        return _("Waits for a person to approve: %(step)s.") % {"step": following}
+    return _("Waits for a person to approve a power cycle.")
+
+
+def hold_sentence(
+    *, mode: str, has_data: bool, samples: int, wanted: int, hold_s: float, is_held: bool
+) -> str:
+    """What a job waits for that sees a device as wrong and has no case of it yet.
+
+    ``is_held``: the hold time is over; ``samples`` of ``wanted`` fresh answers have said so.
+    """
+    if not has_data:
+        return _("There is no data now: the hold time stands still until there is a fresh answer.")
+    following = {
+        "shadow": _("Then it is written down: this job only watches."),
+        "suggest": _("Then a repair is proposed to a person."),
+    }.get(mode, _("Then it is repaired, if no guard objects."))
+    if is_held and samples < wanted:
+        waits = _("Waits for fresh answers: %(samples)d of %(wanted)d.") % {
+            "samples": samples,
+            "wanted": wanted,
+        }
+    else:
+        waits = _("Waits %(span)s: it may come back by itself.") % {"span": span_words(hold_s)}
+    return f"{waits} {following}"
 
 
 def _while_acting(command_state: str, attempts: int, max_attempts: int, current: str) -> str:

@@ -3,23 +3,25 @@
 A reading says ``breach`` True or False only when a healthy source said so; else None.
 """
 
-from collections.abc import Collection, Iterable
-from dataclasses import replace
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any
 
-from django.db.models import TextField
+from django.db.models import Count, Q, TextField
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast
 
 from automation import alert_evidence, prometheus
 from automation.conditions import holds, lingers
 from automation.engine import Reading
-from automation.models import Job
+from automation.models import Job, JobState
+from automation.states import Phase
 from devices.models import Command, Device, DeviceEvent, PowerLink
 from devices.observed import ObservedQuerySet
 from devices.states import MAY_HAVE_ACTED, CommandState, DeviceState
-from exporters.models import ExporterTarget
+from exporters.models import Exporter, ExporterTarget
 
 DARKENING = ("cycle", "off", "on_then_off", "off_later")
 
@@ -86,12 +88,66 @@ def expected_dark(platform_id: int, *, now: datetime, queued: bool = True) -> se
     }
 
 
+@dataclass(frozen=True)
+class Others:
+    """The devices of a set that need no reading: how many, how many of them have no fresh answer, and how long an
+    answer counts at most (None: there is no CMS).
+    """
+
+    number: int
+    unknown: int
+    max_age: timedelta | None
+
+
+def telling(job: Job) -> Q:
+    """Of targets: those of devices of which a CMS says anything but "online", or of which the job has a view.
+
+    Of all others there is nothing to judge: they are fine, or not known to be anything else.
+    """
+    not_online = ExporterTarget.objects.filter(exporter__platform=job.platform_id)
+    not_online = not_online.exclude(status=DeviceState.ONLINE)
+    watched = JobState.objects.filter(job=job).exclude(phase=Phase.OK)
+    return Q(device__in=not_online.values("device")) | Q(device__in=watched.values("device"))
+
+
+def count_others(job: Job, *, now: datetime) -> Others:
+    """Count what ``read_snapshot(only=telling(job))`` leaves out.
+
+    All that is online behind one exporter has the time of its last round, so that is looked at once.
+    """
+    exporters = Exporter.objects.filter(platform=job.platform_id).defer("secret")
+    if job.exporter_id:
+        exporters = exporters.filter(pk=job.exporter_id)
+    ages = {
+        row: timedelta(seconds=job.evidence_max_age_s) if job.evidence_max_age_s else row.max_age
+        for row in exporters
+    }
+    answering = [
+        row.pk
+        for row, age in ages.items()
+        if row.is_up and not row.suspect_reason and row.answers_at and abs(now - row.answers_at) <= age
+    ]
+    counted = (
+        targets_of(job)
+        .exclude(telling(job))
+        .order_by()
+        .aggregate(
+            number=Count("device", distinct=True),
+            known=Count("device", distinct=True, filter=Q(exporter__in=answering)),
+        )
+    )
+    number, known = counted["number"], counted["known"]
+    longest = max((age for row, age in ages.items() if row.is_enabled), default=None)
+    return Others(number, number - known, longest)
+
+
 def read_snapshot(
-    job: Job, *, expected: set[int], named: Collection[int] | None = None
+    job: Job, *, expected: set[int], named: Collection[int] | None = None, only: Q | None = None
 ) -> dict[int, tuple[Reading, timedelta]]:
-    """{device id: (reading, how old it may be)}: offline in the CMS is the breach."""
+    """{device id: (reading, how old it may be)}: offline in the CMS is the breach. ``only`` these targets."""
     readings: dict[int, tuple[Reading, timedelta]] = {}
-    for target in targets_of(job, named=named).with_observed_at().only(
+    rows = targets_of(job, named=named).filter(only or Q())
+    for target in rows.with_observed_at().only(
         "device_id", "status", "status_since", "exporter__is_up", "exporter__suspect_reason",
         "exporter__interval_s", "exporter__timeout_s",
     ):  # fmt: skip
@@ -125,14 +181,8 @@ def read_prometheus(
 
     A device without a sample has no reading: absent is unknown. Raises PrometheusUnavailable.
     """
-    by_identity = {
-        (target.exporter_id, target.external_id): target
-        for target in targets_of(job, named=named).only(
-            "device_id", "external_id", "exporter_id", "exporter__interval_s", "exporter__timeout_s",
-            "exporter__is_up", "exporter__suspect_reason",
-        )
-    }  # fmt: skip
     samples = _range_samples(job, now=now) if job.promql_range_s else _samples(job, now=now)
+    by_identity = _targets_by_identity(job, {_identity(labels) for labels, _said in samples}, named=named)
     readings: dict[int, tuple[Reading, timedelta]] = {}
     for labels, said in samples:
         target = _target_of(labels, by_identity, job.platform_id)
@@ -236,17 +286,45 @@ def read_alerts(
     return readings
 
 
+def _identity(labels: dict[str, str]) -> str | None:
+    """What a series calls its device."""
+    return labels.get("mac") or labels.get("device_id")
+
+
+FEW = 5_000  # series whose targets are asked for by name; more need the whole set anyway
+AT_ONCE = 500
+
+
+def _targets_by_identity(
+    job: Job, identities: Collection[str | None], *, named: Collection[int] | None
+) -> dict[str, list[ExporterTarget]]:
+    """{what a CMS calls a device: its targets} of the job's set, at least those of ``identities``."""
+    rows = targets_of(job, named=named).only(
+        "device_id", "external_id", "exporter_id", "exporter__interval_s", "exporter__timeout_s",
+        "exporter__is_up", "exporter__suspect_reason",
+    )  # fmt: skip
+    names = sorted(name for name in identities if name is not None)
+    parts = [rows]
+    if len(names) <= FEW:
+        parts = [
+            rows.filter(external_id__in=names[start : start + AT_ONCE])
+            for start in range(0, len(names), AT_ONCE)
+        ]
+    found: dict[str, list[ExporterTarget]] = {}
+    for target in chain.from_iterable(parts):
+        found.setdefault(target.external_id, []).append(target)
+    return found
+
+
 def _target_of(
-    labels: dict[str, str], targets: dict[tuple[int, str], ExporterTarget], platform_id: int
+    labels: dict[str, str], targets: dict[str, list[ExporterTarget]], platform_id: int
 ) -> ExporterTarget | None:
     """Map a series to a device by immutable labels only, inside the platform."""
     platform = labels.get("platform_id", labels.get("exported_platform_id"))
-    identity = labels.get("mac") or labels.get("device_id")
-    exporter = labels.get("exporter_id")
-    if identity is None or (platform is not None and platform != str(platform_id)):
+    fitting = targets.get(_identity(labels) or "", [])
+    if platform is not None and platform != str(platform_id):
         return None
+    exporter = labels.get("exporter_id")
     if exporter is not None:
-        return targets.get((int(exporter), identity)) if exporter.isdecimal() else None
-    fitting: Iterable[ExporterTarget] = [t for (_e, external), t in targets.items() if external == identity]
-    only = list(fitting)
-    return only[0] if len(only) == 1 else None
+        fitting = [target for target in fitting if str(target.exporter_id) == exporter]
+    return fitting[0] if len(fitting) == 1 else None

@@ -312,9 +312,9 @@ class SafePages(ModelAdmin):
         self, request: HttpRequest, obj: models.Model, form: forms.ModelForm, change: bool
     ) -> None:
         """Store the row and write what changed into the audit."""
-        before = audit.fields_of(type(obj)._base_manager.get(pk=obj.pk)) if change else {}
+        before = type(obj)._base_manager.get(pk=obj.pk) if change else None
         self.store(request, obj, form, change)
-        self.write_audit(request, obj, "changed" if change else "created", before=before)
+        self.write_audit(request, obj, before)
 
     def store(self, request: HttpRequest, obj: models.Model, form: forms.ModelForm, change: bool) -> None:
         """Write the row; where a service does that (with its own audit line), ``save_model`` is overridden."""
@@ -331,14 +331,16 @@ class SafePages(ModelAdmin):
     def _keys(self, row: models.Model, field: str) -> list[Any]:
         return sorted(getattr(row, field).values_list("pk", flat=True))
 
-    def write_audit(
-        self, request: HttpRequest, row: models.Model, deed: str, *, before: dict[str, Any]
-    ) -> None:
-        """One line with what differs; nothing when nothing does."""
-        after = audit.fields_of(type(row)._base_manager.get(pk=row.pk))
-        old, new = audit.changes(before, after)
+    def write_audit(self, request: HttpRequest, row: models.Model, before: models.Model | None) -> None:
+        """One line with what differs; nothing when nothing does. ``before`` None: the row is new."""
+        stored = type(row)._base_manager.get(pk=row.pk)
+        if before is None:
+            self.record(request, row, "created", after=audit.fields_of(stored))
+            return
+        old, new = audit.changes(audit.fields_of(before), audit.fields_of(stored))
+        new |= audit.replaced_secrets(before, stored)
         if new:
-            self.record(request, row, deed, before=old if before else None, after=new)
+            self.record(request, row, "changed", before=old, after=new)
 
     def record(self, request: HttpRequest, row: models.Model, deed: str, **values: Any) -> None:
         """A line of the audit about ``row``."""
@@ -394,7 +396,7 @@ class SafePages(ModelAdmin):
         context = {
             **self.admin_site.each_context(request),
             "title": _("History: %(object)s") % {"object": row}, "object": row, "opts": self.opts,
-            "lines": [with_changes(line) for line in lines.order_by("-at")[:200]],
+            "lines": [with_changes(line) for line in lines.order_by("-at", "-pk")[:200]],
             "back": reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[quote(row.pk)]),
             **(extra_context or {}),
         }  # fmt: skip

@@ -20,6 +20,7 @@ from platforms.models import ApiToken, AuditEvent, Platform
 from remosa.lib.clock import utcnow
 from remosa.lib.fields import EncryptedTextField
 from remosa.lib.redact import mask_mapping
+from remosa.lib.uuids import time_ordered_uuid
 
 Kind = AuditEvent.ActorKind
 
@@ -99,6 +100,7 @@ def line(
     """A signed line that is not written yet; ``write`` appends it."""
     facts = current_request.get(RequestFacts())
     signed = AuditEvent(
+        id=time_ordered_uuid(),  # lines of one moment stay in the order in which they were written
         at=at or utcnow(),
         platform=platform,
         actor_kind=actor.kind,
@@ -139,6 +141,12 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[dict[s
     """Only what differs, as (before, after)."""
     keys = [key for key in after if before.get(key) != after[key]]
     return {key: before.get(key) for key in keys}, {key: after[key] for key in keys}
+
+
+def replaced_secrets(before: models.Model, after: models.Model) -> dict[str, str]:
+    """The encrypted columns in which ``after`` holds another text, for the ``after`` of a line, without it."""
+    columns = [f.attname for f in before._meta.concrete_fields if isinstance(f, EncryptedTextField)]
+    return {name: "replaced" for name in columns if str(getattr(before, name)) != str(getattr(after, name))}
 
 
 def _plain(values: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from rest_framework.routers import APIRootView, DefaultRouter
 from rest_framework.views import APIView
 
 from automation.alerts_api import AlertSourcesView, AlertsView
-from automation.api import CasesView, HolidaysView, JobsView, MaintenanceView, WebhooksView
+from automation.api import CasesView, HolidaysView, JobsView, MaintenanceView, WebhooksView, WhyNotView
 from automation.prometheus_api import PrometheusDevicesView
 from automation.stops_api import StopsView
 from devices.api import (
@@ -98,6 +98,7 @@ router.register("webhooks", WebhooksView, basename="webhook")
 router.register("maintenance", MaintenanceView, basename="maintenance")
 router.register("holidays", HolidaysView, basename="holidays")
 router.register("cases", CasesView, basename="case")
+router.register("why-not", WhyNotView, basename="why-not")
 router.register("stops", StopsView, basename="stop")
 router.register("ledger", LedgerView, basename="ledger")
 router.register("audit", AuditView, basename="audit")

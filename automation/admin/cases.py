@@ -49,7 +49,7 @@ from devices.admin.send import going_dark
 from devices.catalogue import DARKENING
 from devices.errors import DevicesError
 from devices.services import may_send
-from platforms.admin_base import PlatformAdmin, grants_of
+from platforms.admin_base import CountedOnce, PlatformAdmin, grants_of
 from platforms.console.deeds import Deed, ReasonForm, Refused
 from platforms.console.display import DASH, ago, clock_text, countdown, link, moment, pill
 from platforms.roles import Perm
@@ -100,6 +100,13 @@ def place_of(case: Case, deed: str) -> Place | None:
 def is_live(case: Case) -> bool:
     """Whether something can still be done about it."""
     return case.state in LIVE
+
+
+class Board(CountedOnce):
+    """Unless the reader sorts it: what needs a person first, then what is live, the newest first."""
+
+    def _get_default_ordering(self) -> list[str]:
+        return ["rank", "-opened_at"]
 
 
 @admin.register(Case)
@@ -153,6 +160,9 @@ class CaseAdmin(PlatformAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Case]:
         return board(super().get_queryset(request))
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[CountedOnce]:
+        return Board
 
     def get_readonly_fields(self, request: HttpRequest, obj: Case | None = None) -> list[str]:
         return list(self.fields)

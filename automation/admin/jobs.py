@@ -161,7 +161,7 @@ WOULD = {
     "nothing": (_("fine"), "green"), "unknown": (_("no data: nothing"), "grey"),
     "hold": (_("offline, not long enough yet"), "amber"), "act": (_("would act now"), "red"),
     "suggest": (_("would ask a person now"), "blue"), "write": (_("would write it down: it only watches"), "grey"),
-    "refused": (_("would not act"), "amber"),
+    "refused": (_("would not act"), "amber"), "case": (_("has a case already"), "blue"),
 }  # fmt: skip
 
 

@@ -6,19 +6,22 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from automation.engine import RAISED, Edge, Reading, Verdict, View, advance, forget, judge, pend
 from automation.errors import PrometheusUnavailable
 from automation.models import Job, JobRun, JobState
 from automation.services import broken, cases, upstreams
 from automation.sources import (
+    Others,
+    count_others,
     expected_dark,
     read_alerts,
     read_events,
     read_prometheus,
     read_scheduled,
     read_snapshot,
+    telling,
 )
 from automation.states import Phase
 from devices.models import observed_at
@@ -30,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 LATE = timedelta(minutes=5)  # after that a time of a scheduled job has passed
 GAP = timedelta(minutes=2)  # an evaluator that was away longer learns what is pending anew
+FEW = 5_000  # devices whose views are asked for one by one
 KEEP_RUNS = timedelta(hours=6)  # the journal of evaluations; cases and refusals stay
 VIEW = ["phase", "since", "samples", "episode", "last_sample_at", "value", "job_version", "changes"]
 Readings = dict[int, tuple[Reading, timedelta]]
@@ -76,14 +80,20 @@ def evaluate_job(job: Job, *, tick: str, now: datetime) -> JobRun | None:
     run, mine = JobRun.objects.get_or_create(job=job, tick=tick, defaults={"at": now})
     if not mine:
         return None
+    others = None
     try:
-        readings = read(job, now=now)
+        if job.source == Job.Source.SNAPSHOT:
+            expected = expected_dark(job.platform_id, now=now)
+            others = count_others(job, now=now)
+            readings = read_snapshot(job, expected=expected, only=telling(job))
+        else:
+            readings = read(job, now=now)
     except PrometheusUnavailable as exc:
         logger.warning("job=%s not evaluated: %s", job.pk, exc)
         JobRun.objects.filter(pk=run.pk).update(error=str(exc)[:300])
         broken.note(job, str(exc), of_query=exc.of_query, now=now)
         return run
-    tally = _advance_views(job, readings, now=now)
+    tally = _advance_views(job, readings, others, now=now)
     JobRun.objects.filter(pk=run.pk).update(
         looked_at=tally.looked_at, breach=tally.breach, unknown=tally.unknown, fired=tally.fired
     )
@@ -105,18 +115,23 @@ def read(job: Job, *, now: datetime, named: Collection[int] | None = None) -> Re
     return read_snapshot(job, expected=expected, named=named)
 
 
-def _advance_views(job: Job, readings: Readings, *, now: datetime) -> Tally:
+def _advance_views(job: Job, readings: Readings, others: Others | None, *, now: datetime) -> Tally:
     """Write what changed, and open a case in the same transaction for each edge crossed.
 
-    The lock lets one evaluation of a job run at a time.
+    The lock lets one evaluation of a job run at a time. ``others`` are devices of which nothing is to be written.
     """
     tally = Tally(looked_at=len(readings))
+    longest = _interval(readings)
+    if others is not None:
+        tally.looked_at += others.number
+        tally.unknown += others.unknown
+        longest = others.max_age or longest
     with transaction.atomic():
         locked = Job.objects.select_for_update(no_key=True).get(pk=job.pk)
         if not locked.is_enabled or locked.version != job.version:
             return tally
-        away = _was_away(locked, readings, now=now)
-        stored = {row.device_id: row for row in JobState.objects.filter(job=job)}
+        away = _was_away(locked, longest, now=now)
+        stored = {row.device_id: row for row in _views_of(job, readings)}
         changed = []
         # in one order everywhere: two jobs that open cases for the same devices do not deadlock
         for device_id, (reading, max_age) in sorted(readings.items()):
@@ -143,15 +158,21 @@ def _advance_views(job: Job, readings: Readings, *, now: datetime) -> Tally:
             update_fields=VIEW,
             batch_size=500,
         )
-        _calm_the_absent(job, readings, now=now)
+        _calm_the_absent(job, readings, longest, now=now)
         Job.objects.filter(pk=job.pk).update(evaluated_at=now, broken_reason="", broken_since=None)
     return tally
 
 
-def _was_away(job: Job, readings: Readings, *, now: datetime) -> bool:
+def _views_of(job: Job, readings: Readings) -> QuerySet[JobState]:
+    """The stored views of these devices, and perhaps more."""
+    views = JobState.objects.filter(job=job)
+    return views.filter(device__in=list(readings)) if len(readings) <= FEW else views
+
+
+def _was_away(job: Job, longest: timedelta, *, now: datetime) -> bool:
     """Nobody evaluated the job for a while, or the clock went back: what is pending must be learned anew."""
     last = job.evaluated_at
-    return last is None or last > now or now - last > max(GAP, 3 * _interval(readings))
+    return last is None or last > now or now - last > max(GAP, 3 * longest)
 
 
 def _view_before(job: Job, row: JobState | None, reading: Reading, *, away: bool, now: datetime) -> View:
@@ -219,7 +240,7 @@ def _row_of(job: Job, device_id: int, view: View, reading: Reading) -> JobState:
     )  # fmt: skip
 
 
-def _calm_the_absent(job: Job, readings: Readings, *, now: datetime) -> None:
+def _calm_the_absent(job: Job, readings: Readings, longest: timedelta, *, now: datetime) -> None:
     """A query that only returns what is wrong never says "fine" of anything.
 
     Absent is unknown, so it is the device's own state that ends such an episode: seen online, and
@@ -232,7 +253,7 @@ def _calm_the_absent(job: Job, readings: Readings, *, now: datetime) -> None:
         .filter(
             device__state=DeviceState.ONLINE,
             device__state_since__gt=F("last_sample_at"),
-            seen_at__gte=now - max(GAP, _interval(readings)),
+            seen_at__gte=now - max(GAP, longest),
         )
     )
     ids = list(absent.values_list("pk", flat=True))

@@ -398,7 +398,7 @@ class AuditView(Reads, PlatformViewSet):
     listing = ("list", "export")
     extra_parameters = {"export": ("as",)}
     ordering_fields = ("at",)
-    ordering = ("-at", "pk")
+    ordering = ("-at", "-pk")
 
     @extend_schema(
         parameters=[OpenApiParameter("as", str, enum=FORMATS, description="The form; csv unless given.")],

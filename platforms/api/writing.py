@@ -1,6 +1,7 @@
 """Write tenant rows that have no service of their own: checked, in one transaction, with a line in the audit."""
 
 from collections.abc import Collection, Mapping
+from copy import copy
 from typing import Any
 
 from django.db import models, router, transaction
@@ -41,13 +42,14 @@ def change(
     columns, many = split(type(row), values)
     with transaction.atomic():
         fresh = type(row)._base_manager.select_for_update().get(pk=row.pk)
-        before = audit.fields_of(fresh) | _keys(fresh, many)
+        stored, before = copy(fresh), audit.fields_of(fresh) | _keys(fresh, many)
         for name, value in columns.items():
             setattr(fresh, name, value)
         fresh.full_clean()
         old, new = audit.changes(
             before, audit.fields_of(fresh) | {key: _pks(rows) for key, rows in many.items()}
         )
+        new |= audit.replaced_secrets(stored, fresh)
         if not new:
             return fresh
         for name, value in always.items():

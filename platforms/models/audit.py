@@ -56,7 +56,7 @@ class AuditEvent(models.Model):
     class Meta:
         verbose_name = _("audit line")
         verbose_name_plural = _("audit")
-        ordering = ["-at"]
+        ordering = ["-at", "-id"]
         indexes = [
             models.Index(fields=["platform", "-at"], name="audit_of_platform"),  # the journal page
             models.Index(

@@ -8,13 +8,21 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from automation.models import Case, Heartbeat
-from automation.selectors import CaseLine, being_repaired, board, case_lines, needing_a_person, with_proposals
+from automation.models import Case, Heartbeat, JobState
+from automation.selectors import (
+    CaseLine,
+    being_repaired,
+    board,
+    case_lines,
+    held_lines,
+    needing_a_person,
+    with_proposals,
+)
 from automation.sentences import cms_sentence, refusal_sentence
 from automation.services import health
 from automation.states import LIVE
@@ -35,9 +43,11 @@ from sms.selectors import blocked_for
 
 CASES_SHOWN = 12
 CLOSED_SHOWN = 5
+HELD_SHOWN = 8
 DARK_SHOWN = 6
 CLOSED_RECENTLY = timedelta(hours=24)
 CLIENTS_SHOWN = 50
+LEFT_ALONE_COUNTED = 5_000
 LATE = timedelta(minutes=3)  # the sweep runs each minute; silent for longer means that REMOSA itself is sick
 
 
@@ -88,10 +98,17 @@ def live_context(request: HttpRequest) -> dict[str, Any]:
     for client in clients:
         total += client.counts
     commands = _commands_that_wait(request)
+    lines = _live_cases(request, now=now)
+    held = held_lines(JobState.objects.visible_to(request.user), now=now)
     return {
         "now": now,
         "tiles": _tiles(total, commands),
-        "lines": _live_cases(request, now=now),
+        "lines": lines,
+        "held": held[:HELD_SHOWN],
+        "held_more": len(held[HELD_SHOWN:]),
+        "left_alone": _left_alone(request, {line.device.pk for line in held}),
+        "offline_url": _players(DeviceState.OFFLINE),
+        "idle": "" if lines or held else _idle(total),
         "closed": _closed_cases(request, now=now),
         "live_total": total["live"],
         "cases_shown": CASES_SHOWN,
@@ -182,16 +199,45 @@ def _commands_that_wait(request: HttpRequest) -> int:
 
 def _tiles(total: Counter, commands: int) -> list[Tile]:
     cases = reverse("admin:automation_case_changelist")
-    devices = reverse("admin:devices_device_changelist")
     hint = _("and commands to close: %(n)d") % {"n": commands} if commands else ""
-    players = f"{devices}?kind__exact={Device.Kind.PLAYER}&state__exact="
     of_all = _("of %(n)d players") % {"n": total["devices"]}
     return [
         Tile(_("Needs you"), total["needs_you"], "red", f"{cases}?board=needs_you", hint),
         Tile(_("Being repaired"), total["repairing"], "blue", f"{cases}?board=repairing"),
-        Tile(_("Offline"), total[DeviceState.OFFLINE], "amber", f"{players}{DeviceState.OFFLINE}", of_all),
-        Tile(_("No data"), total[DeviceState.UNKNOWN], "grey", f"{players}{DeviceState.UNKNOWN}", of_all),
+        Tile(_("Offline"), total[DeviceState.OFFLINE], "amber", _players(DeviceState.OFFLINE), of_all),
+        Tile(_("No data"), total[DeviceState.UNKNOWN], "grey", _players(DeviceState.UNKNOWN), of_all),
     ]
+
+
+def _players(state: DeviceState) -> str:
+    """The list of the players in this state."""
+    return (
+        f"{reverse('admin:devices_device_changelist')}?kind__exact={Device.Kind.PLAYER}&state__exact={state}"
+    )
+
+
+def _left_alone(request: HttpRequest, held: set[int]) -> int:
+    """Players without a connection of which there is no live case, and for which no hold time runs."""
+    rows = Device.objects.visible_to(request.user).filter(
+        platform__in=grants_of(request).platforms(Perm.VIEW), platform__is_active=True, is_active=True,
+        kind=Device.Kind.PLAYER, state=DeviceState.OFFLINE,
+    )  # fmt: skip
+    alone = rows.filter(~Exists(Case.objects.filter(device=OuterRef("pk"), state__in=LIVE)))
+    return sum(key not in held for key in alone.values_list("pk", flat=True)[:LEFT_ALONE_COUNTED])
+
+
+def _idle(total: Counter) -> str:
+    """Why REMOSA does nothing: what is known, and no more."""
+    if not total["devices"]:
+        return _("Nothing: there are no players yet.")
+    if total[DeviceState.OFFLINE]:
+        return _("Nothing.")
+    if unknown := total[DeviceState.UNKNOWN]:
+        text = _(
+            "Nothing: no player is known to be offline. No data of %(n)d: without data nothing is switched."
+        )
+        return text % {"n": unknown}
+    return _("Nothing: all players are online.")
 
 
 def _live_cases(request: HttpRequest, *, now: datetime) -> list[CaseLine]:

@@ -323,7 +323,7 @@ def _device_story(
     """The last events of a device as sentences: its newest cases, its commands, its SMS, what people did to it."""
     moments: list[Moment] = []
     for case in cases[:2]:
-        moments += [_event_moment(event, {}, names=names) for event in case.events.order_by("-at")[:6]]
+        moments += [_event_moment(event, {}, names=names) for event in case.events.order_by("-at", "-pk")[:6]]
     for command in commands:
         moments += _command_moments(command, device.pk)
     unasked = device.inbound_sms.filter(command=None).order_by("-received_at")[:3]
@@ -340,7 +340,7 @@ def _device_story(
     done = AuditEvent.objects.visible_to(user).filter(
         target_type=device._meta.label_lower, target_id=str(device.pk)
     )
-    moments += [_deed_moment(line) for line in done.order_by("-at")[:TOLD_OF_DEVICE]]
+    moments += [_deed_moment(line) for line in done.order_by("-at", "-pk")[:TOLD_OF_DEVICE]]
     return newest_first(moments)[:TOLD_OF_DEVICE]
 
 

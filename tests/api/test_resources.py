@@ -154,6 +154,21 @@ def test_gateway_keys_are_written_and_never_read(api: Call, north: Platform, ali
     assert last_audit("gateway.created").after["secret"] != "s3cret-canary"
 
 
+def test_a_gateway_gets_another_key(api: Call, north: Platform, alice: User) -> None:
+    gateway = make_gateway(north, kind="console", secret="the-first-key")
+
+    answers = [
+        api(alice).patch(f"/api/v1/gateways/{gateway.pk}/", {"secret": "the-second-key"})
+        for _turn in range(2)
+    ]
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert str(Gateway.objects.get().secret) == "the-second-key"
+    assert "secret" in last_audit("gateway.changed").after
+    assert AuditEvent.objects.filter(verb="gateway.changed").count() == 1  # the same key again is no change
+    assert "second-key" not in str(list(AuditEvent.objects.values()))
+
+
 def test_shared_gateway_is_the_superadmins(api: Call, north: Platform, alice: User, root: User) -> None:
     shared = make_gateway(None)
     body = {"platform": None, "name": "Mine for all", "kind": "console"}

@@ -192,6 +192,19 @@ def test_the_api_makes_a_source_with_mappings(api: Call, north: Platform, alice:
     assert (config.status_code, PLACE in config.data[0]["text"]) == (200, True)
 
 
+def test_the_api_replaces_the_secret_of_a_source(api: Call, north: Platform, alice: User) -> None:  # noqa: F811
+    source = make_source(north)
+
+    changed = api(alice).patch(f"/api/v1/alert-sources/{source.pk}/", {"secret": "another-secret-of-16"})
+
+    assert changed.status_code == 200
+    assert post(source, body_of()).status_code == 401
+    assert post(source, body_of(), Authorization="Bearer another-secret-of-16").status_code == 200
+    line = AuditEvent.objects.get(verb="alertsource.changed")
+    assert "secret" in line.after
+    assert "another-secret-of-16" not in str(line.after)
+
+
 def test_the_api_replaces_mappings_and_maps_again(api: Call, north: Platform, alice: User) -> None:  # noqa: F811
     source, player = make_source(north), make_device(north)
     post(source, body_of(item({"alertname": "Dark", "screen": player.mac}, at=utcnow())))

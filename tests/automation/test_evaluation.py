@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from automation import sources
 from automation.models import Case, Job, JobRun, JobState
 from automation.services import evaluation
 from automation.services.evaluation import evaluate_after_round, evaluate_job
@@ -535,3 +536,50 @@ def test_a_prometheus_that_fails_freezes_the_job_and_is_shown(prometheus: FakePr
     assert not Case.objects.exists(), "what was pending must hold anew"
     assert Job.objects.get().broken_reason == ""
     assert JobRun.objects.exclude(error="").exists()
+
+
+# --- reading only what there is to judge -------------------------------------------------------------
+
+
+def test_who_is_online_is_counted_and_not_read(db: None) -> None:
+    world = World(players=6, mode="shadow")
+    hung, hushed = world.players[:2]
+    world.turns(2)
+    world.hang(hung)
+    world.hush(hushed)
+    world.turn()
+
+    readings = sources.read_snapshot(world.job, expected=set(), only=sources.telling(world.job))
+    others = sources.count_others(world.job, now=world.now)
+    run = JobRun.objects.filter(job=world.job).latest("pk")
+
+    assert set(readings) == {hung.pk, hushed.pk}
+    assert (others.number, others.unknown, others.max_age) == (4, 0, world.exporter.max_age)
+    assert (run.looked_at, run.breach, run.unknown) == (6, 1, 1)
+
+
+def test_of_an_exporter_that_is_silent_nothing_is_known(db: None) -> None:
+    world = World(players=6, mode="shadow")
+    world.turns(2)
+
+    later = sources.count_others(world.job, now=world.now + timedelta(hours=1))
+    world.cms_is_up = False
+    world.turn()
+    run = JobRun.objects.filter(job=world.job).latest("pk")
+
+    assert (later.number, later.unknown) == (6, 6)
+    assert (run.looked_at, run.unknown) == (6, 6)
+
+
+def test_who_comes_back_is_read_until_its_view_is_fine_again(db: None) -> None:
+    world = World(players=6, mode="shadow", hold_s=600)
+    player = world.players[0]
+    world.turns(2)
+    world.hang(player)
+    world.turns(2)
+    assert JobState.objects.get(job=world.job, device=player).phase == "pending"
+    world.recover(player)
+    world.turn()
+
+    assert JobState.objects.get(job=world.job, device=player).phase == "ok"
+    assert not sources.read_snapshot(world.job, expected=set(), only=sources.telling(world.job))

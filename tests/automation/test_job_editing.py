@@ -334,6 +334,18 @@ def test_a_dry_run_says_of_each_device_what_would_be_done_and_does_nothing(db: N
     assert not JobState.objects.exists()
 
 
+def test_a_dry_run_promises_nothing_where_a_person_has_the_case(db: None) -> None:
+    world = World(players=2, mode="suggest")
+    case = world.until_fired(world.players[0])
+
+    untouched = dry_run(world.job, now=world.now).lines[0]
+    Case.objects.filter(pk=case.pk).update(state="escalated")
+    handed_over = dry_run(world.job, now=world.now).lines[0]
+
+    assert (untouched.device, handed_over.device) == (world.players[0], world.players[0])
+    assert (untouched.would, handed_over.would) == ("suggest", "case")
+
+
 @pytest.mark.parametrize(("mode", "said"), [("shadow", "write"), ("suggest", "suggest"), ("auto", "act")])
 def test_a_dry_run_knows_the_mode(db: None, mode: str, said: str) -> None:
     world = World(mode=mode)

@@ -8,7 +8,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from automation.models import Case, CaseEvent, Heartbeat
+from automation.models import Case, CaseEvent, Heartbeat, Job, JobState
 from devices.models import Device
 from exporters.models import Exporter
 from notifications.models import Delivery
@@ -66,6 +66,95 @@ def test_a_proposal_without_an_answer_needs_somebody(north: Platform, alice: Use
     answered = tiles(client)["Needs you"]
 
     assert (before, proposed, answered) == (0, 1, 0)
+
+
+def test_a_proposed_second_step_waits_for_a_person_and_is_not_being_repaired(
+    north: Platform, alice: User, browser_of: Pages
+):
+    ladder = [{"do": "notice", "wait_s": 60}, {"do": "cycle", "wait_s": 900}]
+    case = make_case(
+        make_device(north),
+        make_job(north, mode="suggest", ladder=ladder),
+        state="acting",
+        mode="suggest",
+        attempts=1,
+    )
+    CaseEvent.objects.create(case=case, at=utcnow(), kind="suggested", data={"attempt": 2, "do": "cycle"})
+    client = browser_of(alice)
+
+    page = client.get("/admin/")
+
+    counted = {tile.name: tile.count for tile in page.context["tiles"]}
+    assert (counted["Needs you"], counted["Being repaired"]) == (1, 0)
+    assert page.context["lines"][0].step.startswith("Waits for a person to approve")
+    assert client.get("/admin/automation/case/?board=repairing").context["cl"].result_count == 0
+
+
+def hold(job: Job, device: Device, *, minutes: float, samples: int = 3) -> None:
+    JobState.objects.create(
+        job=job, device=device, phase="pending", since=utcnow() - timedelta(minutes=minutes), samples=samples,
+        job_version=job.version,
+    )  # fmt: skip
+
+
+def test_what_waits_for_its_hold_time_is_said(north: Platform, alice: User, browser_of: Pages):
+    job = make_job(north, hold_s=600, fresh_samples=3)
+    asking = make_job(north, mode="suggest", hold_s=600)
+    names = ("waits", "unsure", "mute", "asked about", "has a case")
+    waits, unsure, mute, asked_about, with_case = [make_device(north, name=name) for name in names]
+    for device in (waits, unsure, asked_about, with_case):
+        put(device, "offline")
+    put(mute, "unknown")
+    hold(job, waits, minutes=4)
+    hold(asking, waits, minutes=3)  # the job that may do more speaks for the device
+    hold(job, unsure, minutes=11, samples=1)
+    hold(job, mute, minutes=4)
+    hold(asking, asked_about, minutes=5)
+    hold(job, with_case, minutes=9)
+    make_case(with_case, job, state="acting")
+
+    page = browser_of(alice).get("/admin/")
+
+    held = {line.device.name: line for line in page.context["held"]}
+    assert set(held) == {"waits", "unsure", "mute", "asked about"}
+    assert held["waits"].step == (
+        "Waits 10 min: it may come back by itself. Then it is repaired, if no guard objects."
+    )
+    assert abs(held["waits"].deadline_at - utcnow() - timedelta(minutes=6)) < timedelta(minutes=1)
+    assert held["unsure"].step.startswith("Waits for fresh answers: 1 of 3.")
+    assert held["mute"].step.startswith("There is no data now")
+    assert held["mute"].deadline_at is None
+    assert held["asked about"].step.endswith("Then a repair is proposed to a person.")
+    assert page.context["left_alone"] == 0
+    assert page.context["idle"] == ""
+
+
+def test_a_hold_of_a_job_that_is_off_or_changed_is_none(north: Platform, alice: User, browser_of: Pages):
+    off, changed = make_job(north, is_enabled=False), make_job(north)
+    for job in (off, changed):
+        device = make_device(north)
+        put(device, "offline")
+        hold(job, device, minutes=4)
+    Job.objects.filter(pk=changed.pk).update(version=changed.version + 1)
+
+    page = browser_of(alice).get("/admin/")
+
+    assert page.context["held"] == []
+    assert page.context["left_alone"] == 2
+    assert "2 players are offline, and no job is at work on them" in page.content.decode()
+
+
+def test_idleness_says_no_more_than_is_known(north: Platform, alice: User, browser_of: Pages):
+    client, said = browser_of(alice), []
+    for state in (None, "online", "unknown", "offline"):
+        if state:
+            put(make_device(north), state)
+        said.append(client.get("/admin/").context["idle"])
+
+    assert said == [
+        "Nothing: there are no players yet.", "Nothing: all players are online.",
+        "Nothing: no player is known to be offline. No data of 1: without data nothing is switched.", "Nothing.",
+    ]  # fmt: skip
 
 
 def test_every_tile_leads_to_its_list(north: Platform, alice: User, browser_of: Pages):
@@ -243,6 +332,24 @@ def test_the_home_page_of_ten_clients_asks_no_more_than_of_two(root: User, brows
 
 def test_an_empty_installation_says_how_to_begin(root: User, browser_of: Pages):
     assert "Add a platform" in browser_of(root).get("/admin/").content.decode()
+
+
+def test_the_board_begins_with_what_needs_a_person(north: Platform, alice: User, browser_of: Pages):
+    now, job = utcnow(), make_job(north)
+    ages = {"verified": 1, "acting": 2, "escalated": 300, "cancelled": 4}
+    for state, minutes in ages.items():
+        ended = {"closed_at": now} if state in ("verified", "cancelled") else {}
+        case = make_case(make_device(north), job, title=state, state=state, **ended)
+        Case.objects.filter(pk=case.pk).update(opened_at=now - timedelta(minutes=minutes))
+    taken = make_case(make_device(north), job, title="taken", state="escalated", acknowledged_by=alice)
+    Case.objects.filter(pk=taken.pk).update(opened_at=now)
+
+    page = browser_of(alice).get("/admin/automation/case/")
+    sorted_by_reader = browser_of(alice).get("/admin/automation/case/?o=4")
+
+    titles = [case.title for case in page.context["cl"].result_list]
+    assert titles == ["escalated", "taken", "acting", "verified", "cancelled"]
+    assert sorted_by_reader.context["cl"].result_list[0].title == "escalated"  # the oldest
 
 
 def test_a_closed_case_says_what_became_of_it(north: Platform, alice: User, browser_of: Pages):
