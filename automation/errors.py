@@ -14,3 +14,7 @@ class PrometheusUnavailable(AutomationError):
     def __init__(self, sentence: str, *, of_query: bool = False) -> None:
         super().__init__(sentence)
         self.of_query = of_query
+
+
+class NoPrometheus(PrometheusUnavailable):
+    """None is connected."""

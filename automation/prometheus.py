@@ -13,7 +13,7 @@ import promql_parser
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from automation.errors import PrometheusUnavailable
+from automation.errors import NoPrometheus, PrometheusUnavailable
 from automation.models.prometheus import PrometheusConnection
 from remosa.lib import http
 from remosa.lib.clock import utcnow
@@ -133,7 +133,7 @@ def _instant(promql: str, *, at: datetime) -> list[_Series]:
 def _ask(promql: str, *, path: str, asked: dict[str, str], answer: Any, wanted: str) -> list[Any]:
     target = connection()
     if target is None:
-        raise PrometheusUnavailable(_("No Prometheus is connected. Ask the superadmin to set its address."))
+        raise NoPrometheus(_("No Prometheus is connected. Ask the superadmin to set its address."))
     try:
         response = http.request(
             "POST",

@@ -117,7 +117,9 @@ def _see(failing: Any) -> None:
     """
     from django.db.models import Q
 
+    from automation.models import Case
     from automation.services import health
+    from automation.states import LIVE
     from devices.models import Command, Device
     from exporters.models import Exporter, ExporterTarget
     from remosa.lib.clock import utcnow
@@ -134,6 +136,7 @@ def _see(failing: Any) -> None:
         ExporterTarget.objects.filter(rows).update(
             status=state, stated=state, status_since=long_ago, noted_at=now
         )
+    Case.objects.filter(state__in=LIVE).update(state="verified", closed_at=now)
     SmsMessage.objects.filter(created_at__gt=before).update(created_at=before)
     Command.objects.filter(created_at__gt=before).update(
         created_at=before, sent_at=before, state_changed_at=before, verify_until=before

@@ -1,6 +1,6 @@
 """REST resources of ``exporters``: accounts at a CMS, their targets, and the list of MACs for edge exporters."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -20,6 +20,7 @@ from exporters.models import Exporter, ExporterTarget, FoundDevice, PollRound, S
 from exporters.services import (
     AddReport,
     add_targets,
+    adopt_found,
     create_exporter,
     poll_now,
     remove_exporter,
@@ -80,6 +81,45 @@ class TargetSerializer(PlatformSerializer):
         read_only_fields = fields
 
 
+class FoundSerializer(PlatformSerializer):
+    """A device that the CMS reports by itself and nobody has added."""
+
+    create_only = ()
+
+    class Meta:
+        model = FoundDevice
+        fields = ["external_id", "name", "first_seen_at"]
+        read_only_fields = fields
+
+
+class AdoptionSerializer(serializers.Serializer):
+    """Which of the found devices are to be polled; all of them without ``ids``."""
+
+    ids = serializers.ListField(
+        child=PlainCharField(max_length=100), min_length=1, max_length=MAX_MACS, required=False
+    )
+
+
+class RefusedMacSerializer(serializers.Serializer):
+    """A MAC that was not taken, and why."""
+
+    mac = serializers.CharField(source="external_id")
+    reason = serializers.CharField()
+
+
+class MacReportSerializer(serializers.Serializer):
+    """Each MAC of the request is in exactly one list; ``known`` was polled before."""
+
+    added = serializers.ListField(child=serializers.CharField())
+    known = serializers.ListField(child=serializers.CharField())
+    duplicates = serializers.SerializerMethodField()
+    refused = RefusedMacSerializer(many=True)
+
+    def get_duplicates(self, report: AddReport) -> list[str]:
+        """Those that an earlier entry had already."""
+        return [line.mac for line in report.duplicates]
+
+
 class ExportersView(Reads, Creates, Changes, Deletes, PlatformViewSet):
     """Accounts at a CMS that are polled on an interval."""
 
@@ -123,6 +163,27 @@ class ExportersView(Reads, Creates, Changes, Deletes, PlatformViewSet):
         shown = TargetSerializer(page, many=True, context=self.get_serializer_context())
         return self.get_paginated_response(shown.data)
 
+    @extend_schema(responses={200: FoundSerializer(many=True)}, filters=False)
+    @action(detail=True, methods=["get"])
+    def found(self, request: Request, pk: str | None = None) -> Response:
+        """What the CMS reports by itself and nobody has added, page by page."""
+        rows = FoundDevice.objects.visible_to(request.user).filter(exporter=self.get_object())
+        page = self.paginate_queryset(rows.order_by("external_id"))
+        shown = FoundSerializer(page, many=True, context=self.get_serializer_context())
+        return self.get_paginated_response(shown.data)
+
+    @extend_schema(request=AdoptionSerializer, responses={201: MacReportSerializer, 200: MacReportSerializer})
+    @action(detail=True, methods=["post"])
+    def adopt(self, request: Request, pk: str | None = None) -> Response:
+        """Poll what was found. 201 when any was new; 400 for one that the CMS has not reported."""
+        exporter = self.get_object()
+        body = AdoptionSerializer(data=request.data, context=self.get_serializer_context())
+        body.is_valid(raise_exception=True)
+        ids = body.validated_data.get("ids")
+        known = _known_or_waiting(exporter, ids) if ids is not None else ()
+        report = adopt_found(exporter=exporter, external_ids=ids, by=request.user)
+        return reported(replace(report, known=(*report.known, *known)))
+
     @extend_schema(request=None, responses={202: ExporterSerializer})
     @action(detail=True, methods=["post"])
     def poll(self, request: Request, pk: str | None = None) -> Response:
@@ -132,6 +193,26 @@ class ExportersView(Reads, Creates, Changes, Deletes, PlatformViewSet):
             raise Conflict(_("This exporter is switched off."))
         poll_now(exporter)
         return Response(self.get_serializer(exporter).data, status=status.HTTP_202_ACCEPTED)
+
+
+def _known_or_waiting(exporter: Exporter, ids: list[str]) -> list[str]:
+    """Those of ``ids`` that are polled already; ``Invalid`` for one that the CMS has not reported."""
+    waiting, known = (
+        set(rows.filter(external_id__in=ids).values_list("external_id", flat=True))
+        for rows in (exporter.found, exporter.targets)
+    )
+    sentence = _("The CMS has not reported this device.")
+    if faults := {str(n): [sentence] for n, key in enumerate(ids) if key not in waiting | known}:
+        raise Invalid(sentence, {"ids": faults})
+    return sorted(known - waiting)
+
+
+def reported(report: AddReport) -> Response:
+    """What became of the devices: 201 when any was new, 409 when none had room."""
+    if report.refused and not report.added:
+        raise Conflict(report.refused[0].reason)
+    code = status.HTTP_201_CREATED if report.added else status.HTTP_200_OK
+    return Response(MacReportSerializer(report).data, status=code)
 
 
 # --- MACs for edge exporters -----------------------------------------------------------------------
@@ -183,26 +264,6 @@ class MacsSerializer(serializers.Serializer):
     macs = serializers.ListField(child=PlainCharField(max_length=300), min_length=1, max_length=MAX_MACS)
 
 
-class RefusedMacSerializer(serializers.Serializer):
-    """A MAC that was not taken, and why."""
-
-    mac = serializers.CharField(source="external_id")
-    reason = serializers.CharField()
-
-
-class MacReportSerializer(serializers.Serializer):
-    """Each MAC of the request is in exactly one list; ``known`` was polled before."""
-
-    added = serializers.ListField(child=serializers.CharField())
-    known = serializers.ListField(child=serializers.CharField())
-    duplicates = serializers.SerializerMethodField()
-    refused = RefusedMacSerializer(many=True)
-
-    def get_duplicates(self, report: AddReport) -> list[str]:
-        """Those that an earlier entry had already."""
-        return [line.mac for line in report.duplicates]
-
-
 class MacRemovalSerializer(serializers.Serializer):
     """How many there were."""
 
@@ -234,11 +295,7 @@ class ExporterMacsView(mixins.ListModelMixin, PlatformViewSet):
     def add(self, request: Request) -> Response:
         """Poll these too; all or nothing when one of them is no MAC. 201 when any was new."""
         asked = self._asked(request)
-        report = add_targets(exporter=asked.exporter, lines=asked.lines, by=request.user)
-        if report.refused and not report.added:
-            raise Conflict(report.refused[0].reason)
-        code = status.HTTP_201_CREATED if report.added else status.HTTP_200_OK
-        return Response(MacReportSerializer(report).data, status=code)
+        return reported(add_targets(exporter=asked.exporter, lines=asked.lines, by=request.user))
 
     @extend_schema(request=MacsSerializer, responses={200: MacRemovalSerializer})
     def remove(self, request: Request) -> Response:

@@ -14,6 +14,9 @@ from exporters.exposition import JSON_PREFIX, SHAPES
 STATUSES = [f"{shape.prefix}device_status" for shape in SHAPES.values()] + [f"{JSON_PREFIX}device_status"]
 
 
+PATIENCE_S = 600.0  # without a successful poll, before somebody is told
+
+
 def scrape_config(platform_id: int) -> str:
     """What goes into prometheus.yml; the token is for a person to fill in."""
     return f"""scrape_configs:
@@ -26,8 +29,12 @@ def scrape_config(platform_id: int) -> str:
 """
 
 
-def alert_rules(platform_id: int) -> str:
-    """Alert rules of one platform, as YAML (JSON is YAML)."""
+def alert_rules(platform_id: int, *, patience_s: float = PATIENCE_S) -> str:
+    """Alert rules of one platform, as YAML (JSON is YAML).
+
+    ``patience_s``: how long the platform's slowest exporter may be without a successful poll; ten minutes at least.
+    """
+    patience_s = max(PATIENCE_S, patience_s)
     own = f'{{platform_id="{int(platform_id)}"}}'
     status = " or ".join(f"{name}{own}" for name in STATUSES)
     rules = [
@@ -37,8 +44,9 @@ def alert_rules(platform_id: int) -> str:
             "Its devices are unknown, not offline. Nothing is switched meanwhile.",
         ),
         _rule(
-            "RemosaExporterStale", f"time() - remosa_exporter_last_success_timestamp_seconds{own} > 600", "1m",
-            "critical", "No successful poll of exporter {{ $labels.exporter_id }} for ten minutes",
+            "RemosaExporterStale",
+            f"time() - remosa_exporter_last_success_timestamp_seconds{own} > {patience_s:.0f}", "1m", "critical",
+            "No successful poll of exporter {{ $labels.exporter_id }} for too long",
             "Last success {{ $value | humanizeDuration }} ago. Is a poller running?",
         ),
         _rule(

@@ -123,7 +123,11 @@ def platform_rules(request: HttpRequest, *, token: ApiToken, platform_id: int) -
     """Alert rules for Prometheus: CMS down, answers old, devices down."""
     if token.platform_id != platform_id:
         return missing()
-    response = HttpResponse(alert_rules(platform_id), content_type="application/yaml; charset=utf-8")
+    enabled = Exporter.objects.filter(platform=platform_id, is_enabled=True).only("interval_s", "timeout_s")
+    slowest_s = max((one.max_age.total_seconds() for one in enabled), default=0.0)
+    response = HttpResponse(
+        alert_rules(platform_id, patience_s=slowest_s), content_type="application/yaml; charset=utf-8"
+    )
     return body_of(request, response)
 
 

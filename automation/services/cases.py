@@ -156,15 +156,21 @@ def drop(case: Case, *, why: str, now: datetime) -> bool:
 def advance_platform(platform_id: int, *, now: datetime) -> int:
     """Take the next step of each live device case of a platform, then of the mass cases; how many moved."""
     live = Case.objects.filter(platform=platform_id, platform__is_active=True, state__in=LIVE)
+    moved = advance_cases(live, now=now)
+    for parent in live.filter(kind=Case.Kind.MASS).select_related("job", "platform"):
+        with transaction.atomic():
+            moved += _see_to_mass(parent, now=now)
+    return moved
+
+
+def advance_cases(rows: QuerySet[Case], *, now: datetime) -> int:
+    """Take the next step of each live device case among ``rows``; how many moved."""
     moved = 0
-    for case_id in _with_a_step(live.filter(kind=Case.Kind.DEVICE), now=now):
+    for case_id in _with_a_step(rows.filter(kind=Case.Kind.DEVICE, state__in=LIVE), now=now):
         try:
             moved += advance_case(case_id, now=now)
         except Exception:  # one poisonous case must not stop the others
             logger.exception("case=%s could not be advanced", case_id)
-    for parent in live.filter(kind=Case.Kind.MASS).select_related("job", "platform"):
-        with transaction.atomic():
-            moved += _see_to_mass(parent, now=now)
     return moved
 
 

@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Case, F, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.db.models.functions import Coalesce
 
 from devices.models import Device, Observer
 from devices.states import DeviceState
+from remosa.lib.updates import update_each
 
 BATCH = 500  # rows per statement: SQLite's limit of variables is not far
 _TIME = Coalesce(  # Device.OBSERVED_AT for an UPDATE, which knows no joins
@@ -102,7 +103,7 @@ def _write(pairs: list[tuple[Device, Observed]], *, source: str, observer: Obser
     for (state, at), ids in flipped.items():
         seen = _NOBODY if state == DeviceState.UNKNOWN else _as_of(at, observer)
         Device.objects.filter(pk__in=ids).update(state=state, state_since=at, state_source=source, **seen)
-    Device.objects.bulk_update(facts_changed, ["facts"], batch_size=BATCH)
+    update_each(Device, facts_changed, ["facts"])
     return len(flips)
 
 
@@ -143,10 +144,13 @@ def adopt_names(names: Mapping[int, tuple[str, str]]) -> int:
 
     A name that a person gave stays.
     """
-    return sum(
-        Device.objects.filter(pk=device_id, name=placeholder).update(name=name[:200])
-        for device_id, (placeholder, name) in names.items()
-    )
+    table = connection.ops.quote_name(Device._meta.db_table)
+    given = [(name[:200], device_id, placeholder) for device_id, (placeholder, name) in names.items()]
+    if not given:
+        return 0
+    with connection.cursor() as cursor:  # in one batch: a first round brings as many names as devices
+        cursor.executemany(f"UPDATE {table} SET name = %s WHERE id = %s AND name = %s", given)  # noqa: S608  ours
+        return int(cursor.rowcount)
 
 
 def _batches(ids: list[int]) -> Iterable[list[int]]:

@@ -23,6 +23,7 @@ from devices.states import DeviceState
 from exporters.admin.forms import DevicesForm, form_of, sections_of
 from exporters.errors import ExportersError
 from exporters.macs import read_mac_lines
+from exporters.metric_catalogue import metric_of
 from exporters.models import Exporter, PollRound
 from exporters.ports import PollSettings
 from exporters.prometheus_files import scrape_config
@@ -107,11 +108,19 @@ def charts_of(rounds: list[PollRound]) -> list[tuple[str, str, str]]:
             "responsive": True, "maintainAspectRatio": False, "animation": False,
             "plugins": {"legend": {"display": len(lines) > 1, "position": "bottom"}},
             "scales": {
-                "y": {"beginAtZero": True, **({"max": 100} if number else {})}, "x": {"ticks": {"maxTicksLimit": 6}},
+                "y": {"beginAtZero": True, **({"max": 100} if number else {})},
+                "x": {"ticks": {"maxTicksLimit": 6, "maxRotation": 0, "autoSkipPadding": 12}},
             },
         }  # fmt: skip
         found.append((title, json.dumps({"labels": labels, "datasets": lines}), json.dumps(options)))
     return found
+
+
+def named_metrics(lines: list[str]) -> list[tuple[str, str, str]]:
+    """(name, what people call it, unit) of every metric in an exposition, in its order; facts are no number."""
+    names = [line.split(" ", 3)[2] for line in lines if line.startswith("# TYPE ")]
+    found = [metric_of(name) for name in names if not name.endswith("_info")]
+    return [(metric.name, str(metric.title), str(metric.unit)) for metric in found]
 
 
 def say_report(request: HttpRequest, report: AddReport) -> None:
@@ -148,13 +157,14 @@ class AdoptForm(forms.Form):
 
 @admin.register(Exporter)
 class ExporterAdmin(PlatformAdmin):
-    list_display = ("name", "light", "last_success", "kind", "platform", "targets_now", "interval")
+    list_display = ("name", "light", "last_success", "kind_name", "platform", "targets_now", "interval")
     list_filter = ("platform", "kind", "is_enabled")
     list_select_related = ("platform",)
     search_fields = ("name",)
     change_perm = delete_perm = Perm.MANAGE_DEVICES
     refusals = (*PlatformAdmin.refusals, ExportersError)
     head_template = "console/exporter_head.html"
+    change_form_before_template = "console/exporter_charts.html"
     change_form_after_template = "console/exporter_try.html"
     deeds = (
         Deed(
@@ -300,7 +310,7 @@ class ExporterAdmin(PlatformAdmin):
             **self.admin_site.each_context(request), "title": f"{row}: Prometheus", "opts": self.opts,
             "original": row, "back": self.page_of(row), "preview": "\n".join(lines[:SHOWN_LINES]),
             "more": max(0, len(lines) - SHOWN_LINES), "series": sum(not line.startswith("#") for line in lines),
-            "snippet": scrape_config(row.platform_id),
+            "snippet": scrape_config(row.platform_id), "metrics": named_metrics(lines),
             "metrics_url": f"{settings.PUBLIC_URL}/exporters/{row.pk}/metrics",
             "rules_url": f"{settings.PUBLIC_URL}/platforms/{row.platform_id}/rules.yml",
             "dashboard_url": f"{settings.PUBLIC_URL}/platforms/{row.platform_id}/dashboard.json",

@@ -169,7 +169,7 @@ class JsonExporterForm(ExporterForm):
         _("For example /api/devices. {id}: one request per device; {offset} or {page}: page by page."),
         required=True,
     )
-    config_query = JsonField(_("query"), _('For example {"limit": "{limit}"}'))
+    config_query = JsonField(_("query parameters"), _('For example {"limit": "{limit}"}'))
     config_headers = JsonField(_("headers"), _('For example {"Authorization": "Bearer {secret}"}'))
     config_body = JsonField(_("JSON body"), _("Only of POST."))
     config_page_size = forms.IntegerField(

@@ -6,6 +6,7 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponseRedirect
 from django.urls import reverse
+from django.utils.formats import number_format
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _g
 from django.utils.translation import gettext_lazy as _
@@ -107,7 +108,6 @@ class PollRoundAdmin(PlatformAdmin):
         "unknown",
         "targets",
         "lasted",
-        "suspect_reason",
     )
     list_filter = ("exporter", "is_up")
     list_select_related = ("exporter",)
@@ -122,8 +122,10 @@ class PollRoundAdmin(PlatformAdmin):
 
     @display(description=_("CMS answered"))
     def answered(self, row: PollRound) -> SafeString:
+        if row.suspect_reason:
+            return pill(_g("in doubt"), "amber", row.suspect_reason)
         return pill(_g("yes"), "green") if row.is_up else pill(_g("no"), "red")
 
     @display(description=_("lasted"))
     def lasted(self, row: PollRound) -> str:
-        return _g("%(n).1f s") % {"n": row.duration_s}
+        return _g("%(n)s s") % {"n": number_format(row.duration_s, 2 if row.duration_s < 10 else 0)}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import QuerySet, Sum
 
 from devices.services import (
@@ -41,6 +41,7 @@ from exporters.ports import RoundResult
 from exporters.rounds import Judgement, judge_round
 from exporters.signals import round_finished
 from platforms.models import Platform
+from remosa.lib.updates import update_each
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +97,8 @@ def store_round(
         numbers = numbers_of(exporter)
         _apply(rows, judged, numbers=numbers, at=started_at, answers_at=exporter.answers_at)
         _retire(retired, at=started_at, answers_at=exporter.answers_at)
-        _write_targets([*rows, *retired])
+        # who did not change is confirmed by the exporter's `answers_at`
+        update_each(ExporterTarget, [row for row in [*rows, *retired] if row.is_changed], STORED)
         _tell_devices(exporter, rows, numbers=numbers, at=started_at)
         _write_found(exporter, result, judged, known, at=started_at)
         _write_snapshot(exporter, rows, judged, result, at=started_at)
@@ -171,25 +173,6 @@ def _retire(rows: Iterable[_Row], *, at: datetime, answers_at: datetime | None) 
     for row in rows:
         if row.status != DeviceState.UNKNOWN:
             _set_status(row, DeviceState.UNKNOWN, at=at, answers_at=answers_at)
-
-
-def _write_targets(rows: Iterable[_Row]) -> None:
-    """Changed rows one by one in one batch; the others are confirmed by the exporter's ``answers_at``.
-
-    An UPDATE by key: a target that was deleted meanwhile stays deleted.
-    """
-    fields = [ExporterTarget._meta.get_field(name) for name in STORED]
-    quoted = [connection.ops.quote_name(str(field.column)) for field in fields]
-    table = connection.ops.quote_name(ExporterTarget._meta.db_table)
-    statement = f"UPDATE {table} SET {', '.join(f'{name} = %s' for name in quoted)} WHERE id = %s"  # noqa: S608  names of ours
-    values = [
-        [*(field.get_db_prep_save(getattr(row, field.name), connection) for field in fields), row.pk]
-        for row in rows
-        if row.is_changed
-    ]
-    if values:
-        with connection.cursor() as cursor:
-            cursor.executemany(statement, values)
 
 
 def numbers_of(exporter: Exporter) -> frozenset[str]:

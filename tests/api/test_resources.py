@@ -9,6 +9,7 @@ from devices.models import Device, PowerLink, Site
 from exporters.models import ExporterTarget
 from platforms.models import ApiToken, AuditEvent, Membership, Platform, User
 from platforms.services import set_role
+from remosa.lib.clock import utcnow
 from sms.models import Gateway
 from tests.api.conftest import Call
 from tests.factories import (
@@ -396,3 +397,27 @@ def test_audit_is_read_only(api: Call, north: Platform, alice: User) -> None:
     ]  # fmt: skip
 
     assert codes == [200, 405, 405, 405, 405]
+
+
+def test_found_devices_are_listed_and_adopted(api: Call, north: Platform, alice: User) -> None:
+    exporter = make_exporter(north, kind="addreality", secret="key")
+    for number in ("101", "102", "103"):
+        exporter.found.create(external_id=number, name=f"Экран {number}", first_seen_at=utcnow())
+    address = f"/api/v1/exporters/{exporter.pk}/"
+    client = api(alice)
+
+    shown = client.get(address + "found/")
+    some = client.post(address + "adopt/", {"ids": ["102"]})
+    again = client.post(address + "adopt/", {"ids": ["102", "101"]})
+    strange = client.post(address + "adopt/", {"ids": ["103", "999"]})
+    rest = client.post(address + "adopt/", {})
+
+    assert [row["external_id"] for row in shown.json()["results"]] == ["101", "102", "103"]
+    assert (some.status_code, some.data["added"]) == (201, ["102"])
+    assert (again.status_code, again.data["added"], again.data["known"]) == (201, ["101"], ["102"])
+    assert (strange.status_code, list(strange.json()["error"]["fields"]["ids"])) == (400, ["1"])
+    assert (rest.status_code, rest.data["added"]) == (201, ["103"])
+    assert sorted(exporter.targets.values_list("device__name", flat=True)) == [
+        "Экран 101", "Экран 102", "Экран 103",
+    ]  # fmt: skip
+    assert not exporter.found.exists()

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.urls import reverse
 from rest_framework.test import APIClient
 
 from automation.models import PrometheusConnection
@@ -129,3 +130,21 @@ def test_the_page_shows_the_same_and_says_when_it_cannot(
     assert "Чужой" not in page
     assert "HTTP 500" in broken
     assert PrometheusConnection.objects.get().last_ok_at is not None
+
+
+def test_the_page_says_that_none_is_connected_and_claims_nothing_of_devices(
+    north: Platform, alice: User, root: User
+):
+    fleet(north, "Зал")
+    pages = {}
+    for person in (alice, root):
+        client = Client()
+        client.force_login(person, backend="platforms.authentication.UsernameOrEmailBackend")
+        pages[person] = client.get("/admin/prometheus-devices/").content.decode()
+
+    address = reverse("admin:automation_prometheusconnection_changelist")
+    assert not any("rm-filters" in page or "rm-alert" in page for page in pages.values())
+    assert [f'<a class="rm-link" href="{address}"' in pages[person] for person in (alice, root)] == [
+        False,
+        True,
+    ]

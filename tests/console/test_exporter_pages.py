@@ -168,7 +168,8 @@ def test_the_page_for_prometheus_has_what_is_to_be_copied(
     page = browser_of(alice).get(url).content.decode()
 
     assert f"/platforms/{north.pk}/sd" in page
-    assert "remosa_exporter_up" in page
+    assert "<dt>CMS answers</dt><dd><code>remosa_exporter_up</code>" in page
+    assert "<dt>Devices by state</dt>" in page
     assert f"/platforms/{north.pk}/rules.yml" in page
     assert browser_of(charlie).get(url).status_code == 404
 

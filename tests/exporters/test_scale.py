@@ -2,9 +2,11 @@
 
 import os
 import random
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,7 @@ from tests.servers.web_server import DIRECTLY
 STATUS = "remosa_exporter_cubic_device_status"
 DURATION = "remosa_exporter_poll_duration_seconds"
 INFO = "remosa_exporter_cubic_device_info"
+MOST_MB = 300  # of the process that Prometheus scrapes
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(3600)]
 
@@ -86,9 +89,22 @@ class Fleet:
         return {mac: words[one["status"]] for mac, one in self.devices.items() if one["status"] in words}
 
 
+@dataclass
+class Web:
+    """The product on its own server: host and port, and the process."""
+
+    address: str
+    process: process.Child
+
+    def peak_mb(self) -> int:
+        """The most memory that one of its processes ever held."""
+        status = [Path(f"/proc/{pid}/status").read_text() for pid in self.process.family()]
+        return max(int(re.search(r"VmHWM:\s+(\d+) kB", text)[1]) for text in status) >> 10
+
+
 @pytest.fixture
-def web(start_child: Callable[..., process.Child]) -> str:
-    """The product on its own server, in a process of its own, on the database of the test: host and port."""
+def web(start_child: Callable[..., process.Child]) -> Web:
+    """In a process of its own, on the database of the test."""
     address = f"127.0.0.1:{free_port()}"
     command = [
         Path(sys.executable).with_name("granian"), "--interface", "wsgi", "--host", "127.0.0.1", "--port",
@@ -109,7 +125,7 @@ def web(start_child: Callable[..., process.Child]) -> str:
             return False
 
     process.wait_until(answers, deadline_s=120, what="the web server")
-    return address
+    return Web(address, server)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +144,7 @@ def test_rounds_under_churn_leave_no_gap_and_no_lie(count, rounds, north, web, r
     job = {
         "job_name": "remosa", "authorization": {"credentials": token}, "scrape_interval": "4s", "scrape_timeout": "4s",
         "metrics_path": f"/exporters/{fleet.exporter.pk}/metrics",
-        "static_configs": [{"targets": [web]}],
+        "static_configs": [{"targets": [web.address]}],
     }  # fmt: skip
     if count > 10_000:
         job |= {"scrape_interval": "15s", "scrape_timeout": "15s"}
@@ -158,6 +174,9 @@ def test_rounds_under_churn_leave_no_gap_and_no_lie(count, rounds, north, web, r
         prometheus.query(f"count_over_time({name}[1h])") for name in ("up", "remosa_exporter_up")
     )
     assert scrapes[0]["value"][1] == seen[0]["value"][1]  # each scrape brought the exporter's own series
+    memory = web.peak_mb()
+    assert memory <= MOST_MB
     figure(
-        "prometheus under churn", f"{count:,} devices, {rounds} rounds, {wrong} gaps or lies, 0 targets down"
+        "prometheus under churn",
+        f"{count:,} devices, {rounds} rounds, {wrong} gaps or lies, 0 targets down, server within {memory} MB",
     )

@@ -412,6 +412,17 @@ def test_promtool_takes_the_rules(north, run_promtool, tmp_path):
     assert "7 rules found" in said
 
 
+def test_the_rules_wait_for_an_exporter_that_polls_seldom(north):
+    make_exporter(north, interval_s=30)
+    usual = get(f"/platforms/{north.pk}/rules.yml", make_token(north)).content.decode()
+    make_exporter(north, interval_s=3600, timeout_s=15)
+    slow = get(f"/platforms/{north.pk}/rules.yml", make_token(north)).content.decode()
+
+    assert "> 600" in usual
+    assert "> 7215" in slow
+    assert "> 600" not in slow
+
+
 def test_the_rules_fire_for_what_is_stated_and_not_for_silence(north, run_promtool, tmp_path):
     """promtool's own test of the rules: a CMS that fails takes its devices' alerts away, it does not raise any."""
     (tmp_path / "rules.yml").write_bytes(get(f"/platforms/{north.pk}/rules.yml", make_token(north)).content)

@@ -102,6 +102,7 @@ BODIES: dict[str, dict[str, dict[str, Any]]] = {
         "create": {"platform": Ref(Platform), "name": "new", "kind": "cubic", "base_url": "https://cms.example.org"},
         "update": {"platform": Ref(Platform), "name": "new", "base_url": "https://cms.example.org"},
         "poll": {},
+        "adopt": {}, "found": {},
     },
     "ExporterMacsView": {
         "add": {"exporter": Ref(Exporter), "macs": ["02:66:00:00:00:01"]},

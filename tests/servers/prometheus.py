@@ -18,7 +18,7 @@ class Prometheus(WebServer):
     def get(self, path: str, **params: str) -> object:
         """The ``data`` of an answer of the HTTP API, ``path`` relative to ``/api/v1/``."""
         url = f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(params)}"
-        with DIRECTLY.open(url, timeout=10) as answer:
+        with DIRECTLY.open(url, timeout=60) as answer:
             return json.load(answer)["data"]
 
     def query(self, promql: str) -> list[dict]:
