@@ -99,7 +99,9 @@ def recover(lab: ChaosLab) -> float:
         ),
         deadline_s=60, what="the verdict on what was on the wire",
     )  # fmt: skip
-    return time.monotonic() - killed_at
+    took_s = time.monotonic() - killed_at
+    assert asking.wait(deadline_s=60) == 0, asking.output()
+    return took_s
 
 
 def run(server: PostgresServer, folder: Path, seconds: float, figure, *, name: str) -> None:
