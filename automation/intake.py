@@ -8,11 +8,12 @@ others. An episode is (fingerprint, start); whatever is told of it, in whatever 
 
 import hashlib
 import json
-import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import msgspec
+
+from remosa.lib.texts import storable
 
 MAX_ALERTS = 10_000
 MAX_LABELS = 64
@@ -28,7 +29,6 @@ GRAFANA_REASONS = {
     "NoData": "no_data", "Error": "error", "MissingSeries": "missing_series", "Paused": "paused",
     "Updated": "updated",
 }  # fmt: skip
-NOT_STORABLE = re.compile("[\x00\ud800-\udfff]")  # what a database's text cannot hold
 
 
 class BodyInvalid(Exception):
@@ -152,7 +152,7 @@ def _read_item(raw: msgspec.Raw, *, receiver: str, now: datetime) -> Incoming:
     state = _state(item.status, ends_at, now)
     labels = _labels(item.labels)
     annotations = {
-        _storable(name)[:MAX_NAME]: _storable(text)[:MAX_TEXT]
+        storable(name)[:MAX_NAME]: storable(text)[:MAX_TEXT]
         for name, text in list((item.annotations or {}).items())[:MAX_LABELS]
     }
     return Incoming(
@@ -187,7 +187,7 @@ def _labels(labels: dict[str, str]) -> dict[str, str]:
         raise ValueError("too_many_labels")
     if any(len(name) > MAX_NAME or len(value) > MAX_VALUE for name, value in labels.items()):
         raise ValueError("label_too_long")
-    return {_storable(name): _storable(value) for name, value in labels.items()}
+    return {storable(name): storable(value) for name, value in labels.items()}
 
 
 def _fingerprint(given: str | None, labels: dict[str, str]) -> str:
@@ -213,15 +213,11 @@ def _signal(labels: dict[str, str], annotations: dict[str, str], receiver: str) 
 
 
 def _link(url: str) -> str:
-    return _storable(url)[:1000] if url.startswith(("http://", "https://")) else ""
-
-
-def _storable(text: str) -> str:
-    return NOT_STORABLE.sub("\ufffd", text)
+    return storable(url)[:1000] if url.startswith(("http://", "https://")) else ""
 
 
 def _kept(raw: msgspec.Raw) -> str:
-    return _storable(bytes(raw)[: 4 * KEPT].decode(errors="replace"))[:KEPT]
+    return storable(bytes(raw)[: 4 * KEPT].decode(errors="replace"))[:KEPT]
 
 
 def merge(one: Incoming, other: Incoming) -> Incoming:
