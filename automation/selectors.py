@@ -141,7 +141,6 @@ class HeldLine:
 
 
 ASKED_VIEWS = 500
-RANKS = (Mode.SHADOW, Mode.SUGGEST, Mode.AUTO)
 
 
 def held_lines(views: QuerySet[JobState], *, now: datetime) -> list[HeldLine]:
@@ -155,7 +154,7 @@ def held_lines(views: QuerySet[JobState], *, now: datetime) -> list[HeldLine]:
     by_device: dict[int, JobState] = {}
     for row in rows.select_related("job", "device__site", "device__platform").order_by("since")[:ASKED_VIEWS]:
         other = by_device.setdefault(row.device_id, row)
-        if RANKS.index(Mode(row.job.mode)) > RANKS.index(Mode(other.job.mode)):
+        if Mode(row.job.mode).rank > Mode(other.job.mode).rank:
             by_device[row.device_id] = row
     return [_held(row, now=now) for row in by_device.values()]
 

@@ -69,6 +69,11 @@ class Mode(models.TextChoices):
     SUGGEST = "suggest", _("suggest")
     AUTO = "auto", _("automatic")
 
+    @property
+    def rank(self) -> int:
+        """A job of a higher rank may do more by itself."""
+        return list(Mode).index(self)
+
 
 class RunState(models.TextChoices):
     PLANNED = "planned", _("planned")

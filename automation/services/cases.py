@@ -74,10 +74,7 @@ def _json_number(value: float | None) -> float | str | None:
 
 def _outranks(job: Job, other: Job | None) -> bool:
     """Whether ``job`` may do more for the device than the job that has its case."""
-    ranks = [Mode.SHADOW, Mode.SUGGEST, Mode.AUTO]
-    return (
-        other is None or not other.is_enabled or ranks.index(Mode(job.mode)) > ranks.index(Mode(other.mode))
-    )
+    return other is None or not other.is_enabled or Mode(job.mode).rank > Mode(other.mode).rank
 
 
 def _take_over(case: Case, job: Job, *, now: datetime) -> None:
