@@ -102,7 +102,7 @@ def _devices_by(names: tuple[str, ...]) -> PreparedQuery:
 
     def compose() -> QuerySet[Device, Any]:
         named = reduce(or_, (Q(**{f"{COLUMNS[by]}__in": [examples.get(by, "-")]}) for by in names))
-        rows = Device.objects.of(0).filter(named, is_active=True)
+        rows = Device.objects.of(0).filter(named, is_active=True).order_by()
         return rows.values_list("pk", "mac", "external_id", "uid", "name")
 
     return PreparedQuery(compose)
