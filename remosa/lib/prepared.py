@@ -50,15 +50,16 @@ class PreparedQuery:
     """``PreparedQuery(lambda: Model.objects.filter(pk=0).values_list(…))``; ``rows(7)`` puts 7 for the 0.
 
     The arguments stand for the values of the filters, in their order, and go to the database as they are:
-    numbers and texts. Filters by a constant belong into the judgement of the rows. Or they are given by name,
-    where the query holds ``Given``, and constants are left alone.
+    numbers and texts, and a list of them for an ``__in`` that was composed with one value. Filters by a constant
+    belong into the judgement of the rows. Where the query holds ``Given``, values are given by name instead, and
+    constants are left alone.
     """
 
     def __init__(self, compose: Callable[[], models.QuerySet[Any, Any]]) -> None:
         self._compose = compose
         self._own = threading.local()
 
-    def rows(self, *arguments: int | str, **given: Any) -> list[Any]:
+    def rows(self, *arguments: int | str | Sequence[int | str], **given: Any) -> list[Any]:
         """The rows, as tuples."""
         compiler, found = self._execute(arguments, given)
         return list(compiler.results_iter([found], tuple_expected=True))
@@ -77,7 +78,7 @@ class PreparedQuery:
                 populator.populate(row, made[-1])
         return made
 
-    def _execute(self, arguments: tuple[int | str, ...], given: Mapping[str, Any]) -> tuple[Any, list[Any]]:
+    def _execute(self, arguments: Sequence[Any], given: Mapping[str, Any]) -> tuple[Any, list[Any]]:
         if getattr(self._own, "vendor", "") != connection.vendor:
             compiler = self._compose().query.get_compiler(connection=connection)
             self._own.prepared = compiler, *compiler.as_sql()
@@ -86,8 +87,18 @@ class PreparedQuery:
         if arguments and len(arguments) != len(parameters):
             raise ValueError(f"This query has {len(parameters)} arguments, not {len(arguments)}.")
         with connection.cursor() as cursor:
-            cursor.execute(sql, arguments or _values(parameters, given))
+            cursor.execute(*_spread(sql, arguments or _values(parameters, given)))
             return compiler, cursor.fetchall()
+
+
+def _spread(sql: str, arguments: Sequence[Any]) -> tuple[str, Sequence[Any]]:
+    """The statement and its parameters, with a place for each value of a list."""
+    if not any(isinstance(each, list) for each in arguments):
+        return sql, arguments
+    values = [each if isinstance(each, list) else [each] for each in arguments]
+    before, *after = sql.split("%s")
+    places = [", ".join(["%s"] * len(each)) + rest for each, rest in zip(values, after, strict=True)]
+    return before + "".join(places), [value for each in values for value in each]
 
 
 @dataclass(frozen=True)
