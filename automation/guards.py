@@ -8,11 +8,12 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.db.models import F, JSONField, OuterRef, Q, Subquery
+from django.db.models import Exists, F, JSONField, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 
 from automation import alert_evidence
@@ -26,7 +27,7 @@ from automation.services import health
 from automation.sources import DARKENING, devices_of, max_age_of
 from automation.states import LIVE, STILL_WANTED, CallState, Mode
 from devices.models import Command, Device, PowerLink, Restoration
-from devices.services import transport_of
+from devices.services import Plan, transport_of
 from devices.services.bench import firmware_of, is_bench_checked
 from devices.services.commands import being_restored
 from devices.states import IN_FLIGHT, MAY_HAVE_ACTED, CommandState, DeviceState, RestorationState
@@ -64,6 +65,11 @@ class Candidate:
     def socket(self) -> Device | None:
         """What powers the device."""
         return self.link.socket if self.link else None
+
+    @cached_property
+    def plan(self) -> Plan | None:
+        """What the job sends to the socket; read once, for several guards ask."""
+        return plan_of(self.job, self.link.socket, self.link.line) if self.link else None
 
 
 Guard = Callable[[Candidate, datetime], Refusal | None]
@@ -299,7 +305,7 @@ def power(candidate: Candidate, now: datetime) -> Refusal | None:
     waits = next((row for row in (candidate.device, socket) if row.recheck_since is not None), None)
     if waits is not None and not candidate.by_person:
         return Refusal("power", "not_rechecked", {"device": waits.name})
-    plan = plan_of(candidate.job, socket, link.line)
+    plan = candidate.plan
     if plan is None:
         return Refusal(
             "power", "no_such_command", {"model": str(socket.model), "command": candidate.job.template_key}
@@ -411,8 +417,9 @@ def blast_radius(candidate: Candidate, now: datetime) -> Refusal | None:
     """Few actions at once: of one job, on one site, behind one CMS, on one platform, altogether."""
     if candidate.by_person:
         return None
+    begun = _begun(candidate, since=now - max(radius.window for radius in RADII))
     for radius in RADII:
-        if refusal := _within(radius, candidate, now):
+        if refusal := _within(radius, candidate, begun, now):
             return refusal
     return _through_gateway(candidate, now) if candidate.rung.do == Do.CYCLE else None
 
@@ -440,52 +447,76 @@ def _through_gateway(candidate: Candidate, now: datetime) -> Refusal | None:
     return None
 
 
-def _begun(candidate: Candidate, *, since: datetime) -> tuple[Any, str, str]:
-    """What jobs have done of this kind since; and how its rows name the job and the device."""
+@dataclass(frozen=True)
+class Begun:
+    """An action that jobs have begun: when, and what it counts for."""
+
+    at: datetime
+    job: int | None
+    site: int | None
+    platform: int
+    is_behind: bool  # one of the exporters of the candidate
+
+
+def _begun(candidate: Candidate, *, since: datetime) -> list[Begun]:
+    """What jobs have begun of this kind since then, the oldest first, everywhere."""
     if candidate.rung.do == Do.WEBHOOK:
-        calls = ActionCall.objects.filter(kind=Do.WEBHOOK, by="", created_at__gt=since)
-        return calls.exclude(state__in=[CallState.FAILED, CallState.CANCELLED]), "case__job", "case__device"
-    # a reboot by several SMS counts from its first one, which switches nothing off yet
-    starts = Q(power__in=DARKENING) & ~Q(restoration__way=Restoration.Way.ARMED)
-    starts |= Q(power="on_later", restoration__way=Restoration.Way.ARMED)
-    sent = Command.objects.filter(starts, source=Command.Source.JOB, created_at__gt=since)
-    sent = sent.exclude(state__in=["blocked", "cancelled", "expired", "superseded", "failed"])
-    return sent, "job_id", "target"
+        acted: Any = ActionCall.objects.filter(kind=Do.WEBHOOK, by="", created_at__gt=since)
+        acted = acted.exclude(state__in=[CallState.FAILED, CallState.CANCELLED])
+        of_job, target = "case__job", "case__device"
+    else:
+        # a reboot by several SMS counts from its first one, which switches nothing off yet
+        starts = Q(power__in=DARKENING) & ~Q(restoration__way=Restoration.Way.ARMED)
+        starts |= Q(power="on_later", restoration__way=Restoration.Way.ARMED)
+        acted = Command.objects.filter(starts, source=Command.Source.JOB, created_at__gt=since)
+        acted = acted.exclude(state__in=["blocked", "cancelled", "expired", "superseded", "failed"])
+        of_job, target = "job_id", "target"
+    exporters = ExporterTarget.objects.filter(device=candidate.device).values("exporter")
+    behind = ExporterTarget.objects.filter(exporter__in=exporters, device=OuterRef(target))
+    rows = acted.annotate(is_behind=Exists(behind)).order_by("created_at")
+    columns = ("created_at", of_job, f"{target}__site", "platform", "is_behind")
+    return [Begun(*row) for row in rows.values_list(*columns)]
 
 
-def _within(radius: Radius, candidate: Candidate, now: datetime) -> Refusal | None:
-    acted, of_job, target = _begun(candidate, since=now - radius.window)
-    mine, device = Device.objects.none(), candidate.device
-    if radius.scope == "job":
-        acted, mine = acted.filter(**{of_job: candidate.job.pk}), devices_of(candidate.job)
-    elif radius.scope == "site":
-        if device.site_id is None:
-            return None
-        mine = Device.objects.filter(site=device.site_id, kind=Device.Kind.PLAYER)
-        acted = acted.filter(**{f"{target}__site": device.site_id})
-    elif radius.scope == "exporter":
-        exporters = ExporterTarget.objects.filter(device=device).values("exporter")
-        mine = Device.objects.filter(
-            pk__in=ExporterTarget.objects.filter(exporter__in=exporters).values("device")
-        )
-        acted = acted.filter(**{f"{target}__in": mine})
-    elif radius.scope == "platform":
-        mine = Device.objects.filter(platform=device.platform_id, kind=Device.Kind.PLAYER)
-        acted = acted.filter(platform=device.platform_id)
-    times = sorted(acted.values_list("created_at", flat=True)[:1000])
+def _within(radius: Radius, candidate: Candidate, begun: list[Begun], now: datetime) -> Refusal | None:
+    device = candidate.device
+    counts: dict[str, Callable[[Begun], bool]] = {
+        "job": lambda one: one.job == candidate.job.pk,
+        "site": lambda one: device.site_id is not None and one.site == device.site_id,
+        "exporter": lambda one: one.is_behind,
+        "platform": lambda one: one.platform == device.platform_id,
+        "everything": lambda one: True,
+    }
+    times = [one.at for one in begun if one.at > now - radius.window and counts[radius.scope](one)]
     if len(times) < radius.least:
         return None
-    limit = max(radius.least, int(mine.count() * radius.share))
+    limit = max(radius.least, int(_members(radius, candidate).count() * radius.share))
     if len(times) < limit:
         return None
     data = {"limit": limit, "window_s": radius.window.total_seconds()}
     return Refusal("blast_radius", f"{radius.scope}_limit", data, times[-limit] + radius.window)
 
 
+def _members(radius: Radius, candidate: Candidate) -> Any:
+    """The devices of which an action within ``radius`` is a share."""
+    device, players = candidate.device, Device.objects.filter(kind=Device.Kind.PLAYER)
+    if radius.scope == "job":
+        return devices_of(candidate.job)
+    if radius.scope == "site":
+        return players.filter(site=device.site_id)
+    if radius.scope == "exporter":
+        exporters = ExporterTarget.objects.filter(device=device).values("exporter")
+        return Device.objects.filter(
+            pk__in=ExporterTarget.objects.filter(exporter__in=exporters).values("device")
+        )
+    return (
+        players.filter(platform=device.platform_id) if radius.scope == "platform" else Device.objects.none()
+    )
+
+
 def budget(candidate: Candidate, now: datetime) -> Refusal | None:
     """Automation spends only its share of the platform's SMS, and begins nothing that it could not end."""
-    link = candidate.link
-    plan = plan_of(candidate.job, link.socket, link.line) if link is not None else None
+    plan = candidate.plan
     wanted = len(plan.templates) if plan is not None else 1
     left = quotas.remaining(candidate.device.platform, quotas.SMS, at=now, for_people=candidate.by_person)
     return Refusal("budget", "sms_limit", {"left": left}) if left < wanted else None

@@ -1,11 +1,11 @@
 """Who fell together: the groups of a device that share a cause, and how much of each is down."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 
 from automation import alert_evidence
 from automation.engine import Peers, is_mass
@@ -35,22 +35,24 @@ def groups_of(device: Device, *, now: datetime, window: timedelta = WINDOW) -> l
     together = Q(state_since__gte=now - window)
     if device.state == DeviceState.OFFLINE and device.state_since is not None:
         together |= Q(state_since__range=(device.state_since - WINDOW, device.state_since + WINDOW))
+    found = list(_memberships(device))
+    ours = Q(platform=device.platform_id)
+    own = _counts(ours, [members for _scope, _subject, _title, members in found], together, expected, alarmed)
     groups = []
-    for scope, subject, title, members in _memberships(device):
-        bad, known = _count(members, together, expected, alarmed)
-        own = (
-            _count(members & Q(platform=device.platform_id), together, expected, alarmed)
-            if scope == "cms" else None
-        )  # fmt: skip
-        groups.append(Peers(scope, subject, title, bad, known, own))
+    for (scope, subject, title, members), (bad, known) in zip(found, own, strict=True):
+        if scope == "cms":  # others' players are among them
+            (everywhere,) = _counts(members, [Q()], together, expected, alarmed)
+            groups.append(Peers(scope, subject, title, *everywhere, own=(bad, known)))
+        else:
+            groups.append(Peers(scope, subject, title, bad, known))
     return groups
 
 
 def _memberships(device: Device) -> Iterable[tuple[str, str, str, Q]]:
-    platform = Q(platform=device.platform_id)
-    yield "platform", f"platform:{device.platform_id}", device.platform.name, platform
+    """(scope, subject, title, which devices); all but ``cms`` are meant within the device's platform."""
+    yield "platform", f"platform:{device.platform_id}", device.platform.name, Q()
     if device.site_id:
-        yield "site", f"site:{device.site_id}", device.site.name, platform & Q(site=device.site_id)
+        yield "site", f"site:{device.site_id}", device.site.name, Q(site=device.site_id)
     address = device.facts.get("outip")
     if address:
         # a CMS may say anything here: the subject has room for an address, not for an essay
@@ -61,7 +63,7 @@ def _memberships(device: Device) -> Iterable[tuple[str, str, str, Q]]:
             "outer_ip",
             f"outer_ip:{device.platform_id}:{subject}",
             str(address)[:300],
-            platform & Q(facts__outip=address),
+            Q(facts__outip=address),
         )
     for exporter in Exporter.objects.filter(targets__device=device).distinct():
         members = Q(pk__in=ExporterTarget.objects.filter(exporter=exporter).values("device"))
@@ -72,15 +74,22 @@ def _memberships(device: Device) -> Iterable[tuple[str, str, str, Q]]:
             yield "cms", f"cms:{exporter.kind}:{device.platform_id}", exporter.kind, everywhere
 
 
-def _count(
-    members: Q, together: Q, expected: set[int], alarmed: QuerySet[Any, Any] | None
-) -> tuple[int, int]:
-    """(fallen together, known): a device without data counts in neither, unless alerts speak for it."""
-    rows = Device.objects.filter(members, is_active=True, kind=Device.Kind.PLAYER)
-    fallen = Q(together, state=DeviceState.OFFLINE)
-    if alarmed is None:
-        rows = rows.exclude(state=DeviceState.UNKNOWN)
-    else:
-        fallen |= ~Q(state=DeviceState.ONLINE) & Q(pk__in=alarmed)
-    bad = rows.filter(fallen).exclude(pk__in=expected)
-    return bad.count(), rows.count()
+def _counts(
+    whole: Q, groups: Sequence[Q], together: Q, expected: set[int], alarmed: QuerySet[Any, Any] | None
+) -> list[tuple[int, int]]:
+    """(fallen together, known) of each group within ``whole``, in one look at its devices.
+
+    A device without data counts in neither, unless alerts speak for it.
+    """
+    bad, known = Q(together, state=DeviceState.OFFLINE), ~Q(state=DeviceState.UNKNOWN)
+    if alarmed is not None:
+        bad |= ~Q(state=DeviceState.ONLINE) & Q(pk__in=alarmed)
+        known = Q()
+    if expected:
+        bad &= ~Q(pk__in=expected)
+    figures = {}
+    for number, members in enumerate(groups):
+        figures[f"bad{number}"] = Count("pk", filter=members & bad)
+        figures[f"known{number}"] = Count("pk", filter=members & known or None)
+    counted = Device.objects.filter(whole, is_active=True, kind=Device.Kind.PLAYER).aggregate(**figures)
+    return [(counted[f"bad{number}"], counted[f"known{number}"]) for number in range(len(groups))]

@@ -28,6 +28,7 @@ from automation.services.intake import take
 from platforms import rates
 from remosa.lib.callbacks import Refusal, read_body, too_large, try_again_later
 from remosa.lib.clock import utcnow
+from remosa.lib.prepared import PreparedQuery
 
 logger = logging.getLogger(__name__)
 MAX_BODY = 8 * 1024 * 1024  # bytes, packed and unpacked: ten thousand alerts of 800 bytes
@@ -68,8 +69,20 @@ def alerts(request: HttpRequest, source_id: uuid.UUID) -> HttpResponse:
     )  # fmt: skip
 
 
+SOURCE_COLUMNS = [field.attname for field in AlertSource._meta.concrete_fields]
+_sources = PreparedQuery(
+    lambda: AlertSource.objects.filter(pk=uuid.UUID(int=0)).values_list(
+        *SOURCE_COLUMNS, "platform__is_active"
+    )
+)
+
+
 def _source(source_id: uuid.UUID) -> AlertSource | None:
-    return AlertSource.objects.filter(pk=source_id, platform__is_active=True).first()
+    """The source, unless there is none or its platform is switched off."""
+    for *values, platform_is_active in _sources.rows(source_id.hex):
+        if platform_is_active:
+            return AlertSource.from_db(None, SOURCE_COLUMNS, values)
+    return None
 
 
 def _body(request: HttpRequest) -> bytes:

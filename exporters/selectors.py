@@ -15,7 +15,7 @@ from exporters.models import Exporter, Snapshot
 from exporters.models.exporters import max_age_of
 from platforms import tokens
 from platforms.models import ApiToken
-from remosa.lib.prepared import PreparedQuery
+from remosa.lib.planned import PlannedQuery
 
 CACHE_BYTES = 64 * 1024 * 1024
 COLUMNS = (
@@ -64,13 +64,13 @@ class SnapshotCache:
 _cache = SnapshotCache()
 
 
-def _scrape_of(exporters: Q) -> PreparedQuery:
+def _scrape_of(exporters: Q) -> PlannedQuery:
     """The row of a token, beside each of its platform's ``exporters``; beside nothing where there are none.
 
     One statement, because it is all that a scrape asks. The exporters are found through the token's own
     platform, so there is no way from it to those of others.
     """
-    return PreparedQuery(
+    return PlannedQuery(
         lambda: (
             ApiToken.objects.filter(lookup="")
             .annotate(shown=FilteredRelation("platform__exporters", condition=exporters))

@@ -19,6 +19,7 @@ from platforms import audit_seal
 from platforms.models import ApiToken, AuditEvent, Platform
 from remosa.lib.clock import utcnow
 from remosa.lib.fields import EncryptedTextField
+from remosa.lib.prepared import Change, execute, inserting
 from remosa.lib.redact import mask_mapping
 from remosa.lib.uuids import time_ordered_uuid
 
@@ -81,7 +82,7 @@ def record(
         actor=actor, verb=verb, target=target, platform=platform, before=before, after=after, reason=reason,
         cause_id=cause_id, at=at,
     )  # fmt: skip
-    written.save(force_insert=True)
+    execute(writing([written]))
     return written
 
 
@@ -97,7 +98,7 @@ def line(
     cause_id: uuid.UUID | None = None,
     at: datetime | None = None,
 ) -> AuditEvent:
-    """A signed line that is not written yet; ``write`` appends it."""
+    """A signed line that is not written yet; ``writing`` appends it."""
     facts = current_request.get(RequestFacts())
     signed = AuditEvent(
         id=time_ordered_uuid(),  # lines of one moment stay in the order in which they were written
@@ -121,9 +122,9 @@ def line(
     return signed
 
 
-def write(lines: Sequence[AuditEvent]) -> None:
-    """Append signed lines in one statement."""
-    AuditEvent.objects.bulk_create(lines)
+def writing(lines: Sequence[AuditEvent]) -> Change:
+    """What appends signed lines."""
+    return inserting(lines)
 
 
 def fields_of(row: models.Model, *, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:

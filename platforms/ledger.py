@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 
 from platforms.models import LedgerEntry, Platform
 from platforms.quotas import sms_period
+from remosa.lib.prepared import Change, inserting
 from remosa.lib.tables import Sheet
 
 Direction = LedgerEntry.Direction
@@ -86,9 +87,9 @@ def entry(
     )  # fmt: skip
 
 
-def write(entries: Sequence[LedgerEntry]) -> None:
-    """Write lines that are not in the ledger yet, in one statement. IntegrityError when one is."""
-    LedgerEntry.objects.bulk_create(entries)
+def writing(entries: Sequence[LedgerEntry]) -> Change:
+    """What writes lines that are not in the ledger yet. IntegrityError when one is."""
+    return inserting(entries)
 
 
 def days_of(period: str) -> list[date]:

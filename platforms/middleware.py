@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.urls import Resolver404, resolve
 from django.utils import timezone, translation
 
 from platforms.audit import RequestFacts, current_request
@@ -51,6 +52,26 @@ class RequestIdMiddleware:
             current_request.reset(token)
         response["X-Request-ID"] = request_id
         return response
+
+
+class HooksMiddleware:
+    """Answer other programs' deliveries at once: they prove themselves by what they send, and have no use for
+    sessions, forms, cookies or logins. Their language is what they ask for.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if not request.path_info.startswith("/hooks/"):
+            return self.get_response(request)
+        request.get_host()  # a host that is not ours is refused, as everywhere
+        try:
+            view, args, kwargs = resolve(request.path_info)
+        except Resolver404:
+            return self.get_response(request)
+        with translation.override(translation.get_language_from_request(request)):
+            return view(request, *args, **kwargs)
 
 
 class PersonalSettingsMiddleware:

@@ -8,8 +8,9 @@ the rest.
 import math
 import uuid
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
+from functools import cache
 from zoneinfo import ZoneInfo
 
 from django.db import models, transaction
@@ -18,6 +19,7 @@ from django.db.models.functions import Floor
 
 from platforms.errors import QuotaExceeded
 from platforms.models import Platform, QuotaReservation, Usage
+from remosa.lib.prepared import Change, Given, PreparedQuery, PreparedUpdate, each_given, execute
 
 SMS = "sms"
 DEVICES = "devices"
@@ -95,19 +97,62 @@ def settle(*, key: uuid.UUID, spent: bool) -> QuotaReservation | None:
 
 
 def settle_all(keys: Collection[uuid.UUID], *, spent: bool) -> frozenset[uuid.UUID]:
-    """``settle`` for many in as few statements; those that were not settled before. In the caller's transaction."""
-    target = QuotaReservation.State.COMMITTED if spent else QuotaReservation.State.RELEASED
-    held = QuotaReservation.objects.filter(key__in=keys, state=QuotaReservation.State.RESERVED)
-    mine = list(held.select_for_update().order_by("key"))
-    QuotaReservation.objects.filter(key__in=[row.key for row in mine]).update(state=target)
-    units: Counter[tuple[int, str, str]] = Counter()
-    for row in mine:
-        units[row.platform_id, row.kind, row.period] += row.units
-    for (platform_id, kind, period), sum_ in sorted(units.items()):
-        Usage.objects.filter(platform=platform_id, kind=kind, period=period).update(
-            reserved=F("reserved") - sum_, used=F("used") + (sum_ if spent else 0)
-        )
+    """``settle`` for many at once; those that were not settled before. In the caller's transaction."""
+    mine = hold(keys)
+    execute(*settlement(mine, spent=spent))
     return frozenset(row.key for row in mine)
+
+
+def hold(keys: Collection[uuid.UUID]) -> list[QuotaReservation]:
+    """Those of these reservations that are not settled yet, locked."""
+    return _held(len(keys)).objects(key=list(keys)) if keys else []
+
+
+def settlement(held: Sequence[QuotaReservation], *, spent: bool) -> list[Change]:
+    """What commits (``spent``) or releases reservations that are held."""
+    if not held:
+        return []
+    target = QuotaReservation.State.COMMITTED if spent else QuotaReservation.State.RELEASED
+    units: Counter[tuple[int, str, str]] = Counter()
+    for row in held:
+        units[row.platform_id, row.kind, row.period] += row.units
+    return [
+        _settling(len(held)).with_values(key=[row.key for row in held], state=target),
+        *(
+            _counting.with_values(
+                platform=platform_id, kind=kind, period=period, reserved=sum_, used=sum_ if spent else 0
+            )
+            for (platform_id, kind, period), sum_ in sorted(units.items())
+        ),
+    ]
+
+
+@cache
+def _held(count: int) -> PreparedQuery:
+    keys = each_given("key", _KEY, count)
+    held = QuotaReservation.objects.filter(key__in=keys, state=QuotaReservation.State.RESERVED)
+    return PreparedQuery(lambda: held.select_for_update().order_by("key"))
+
+
+@cache
+def _settling(count: int) -> PreparedUpdate:
+    rows = QuotaReservation.objects.filter(key__in=each_given("key", _KEY, count))
+    return PreparedUpdate(lambda: (rows, {"state": Given("state", models.CharField())}))
+
+
+_KEY = QuotaReservation._meta.get_field("key")
+_counting = PreparedUpdate(
+    lambda: (
+        Usage.objects.filter(
+            platform=Given("platform", Platform._meta.pk), kind=Given("kind", models.CharField()),
+            period=Given("period", models.CharField()),
+        ),
+        {
+            "reserved": F("reserved") - Given("reserved", models.IntegerField()),
+            "used": F("used") + Given("used", models.IntegerField()),
+        },
+    )
+)  # fmt: skip
 
 
 def spend(*, platform: Platform, kind: str, units: int, at: datetime, for_people: bool = True) -> None:

@@ -15,14 +15,12 @@ from django.db.models import Q
 from platforms import audit
 from platforms.models import ApiToken, Platform
 from remosa.lib.locks import unless_locked
-from remosa.lib.prepared import PreparedQuery
 
 LAST_USED_STEP = timedelta(minutes=1)  # "last used" is written at most this often
 MACHINE = (  # the columns that `judged` wants
     "pk", "digest", "scopes", "platform_id", "platform__is_active", "user_id", "user__is_active", "revoked_at",
     "expires_at", "last_used_at",
 )  # fmt: skip
-_machine = PreparedQuery(lambda: ApiToken.objects.filter(lookup="").values_list(*MACHINE))
 SHAPE = re.compile(r"rms_([0-9a-f]{12})_[A-Za-z0-9_-]{16,100}", re.ASCII)
 
 
@@ -74,15 +72,6 @@ def find(text: str, *, scope: str, now: datetime) -> ApiToken | None:
     return row
 
 
-def platform_of(text: str, *, scope: str, now: datetime) -> int | None:
-    """The platform that the live token ``text`` of ``scope`` speaks for, 0 for none; None when it is no such token.
-
-    The same judgement as ``find``, for machines that ask many times a minute.
-    """
-    rows = _machine.rows(lookup) if (lookup := lookup_of(text)) else []
-    return judged(text, rows[0], scope=scope, now=now) if rows else None
-
-
 def lookup_of(text: str) -> str:
     """By what the row of ``text`` is found; "" when it has not the form of a token."""
     shape = SHAPE.fullmatch(text)  # first of all: not every database takes every character
@@ -90,7 +79,11 @@ def lookup_of(text: str) -> str:
 
 
 def judged(text: str, row: Sequence[Any], *, scope: str, now: datetime) -> int | None:
-    """As ``platform_of``, of the ``MACHINE`` columns of the row that was found."""
+    """The platform that the live token ``text`` of ``scope`` speaks for, 0 for none; None when it is no such token.
+
+    The same judgement as ``find``, of the ``MACHINE`` columns of the row that ``lookup_of`` found: for machines
+    that ask many times a minute, beside whatever else they ask in the same statement.
+    """
     pk, digest, scopes, platform, platform_lives, user, user_lives, revoked_at, expires_at, used_at = row
     if not _proves(text, digest) or scope not in scopes:
         return None

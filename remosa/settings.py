@@ -97,7 +97,8 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "platforms.middleware.RequestIdMiddleware",
-    "exporters.middleware.ScrapeMiddleware",  # what follows is for people and their browsers
+    "exporters.middleware.ScrapeMiddleware",
+    "platforms.middleware.HooksMiddleware",  # what follows is for people and their browsers
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -26,6 +26,7 @@ from django.db.models import QuerySet
 
 from remosa.lib.backoff import backoff
 from remosa.lib.clock import utcnow
+from remosa.lib.prepared import Given
 from sms import at, ports
 from sms.gateways.serial_modem import SerialModemGateway, check_port
 from sms.models import Gateway, ModemStatus, SmsMessage
@@ -66,7 +67,7 @@ class ModemPump(Pump):
         super().__init__(owner, **clocks_and_checkpoint)
         self._gateway, self._modem = gateway, modem
 
-    def _due(self, now: datetime) -> QuerySet[SmsMessage]:
+    def _due(self, now: datetime | Given) -> QuerySet[SmsMessage]:
         return SmsMessage.objects.filter(
             state=SmsState.QUEUED, gateway=self._gateway.pk, handed_until__gt=now, next_attempt_at__lte=now,
             expires_at__gt=now,

@@ -36,6 +36,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -53,7 +54,8 @@ from devices.services import (
 from platforms.models import Platform
 from remosa.lib.backoff import backoff
 from remosa.lib.clock import utcnow
-from remosa.lib.lifecycle import NotAllMoved
+from remosa.lib.lifecycle import NOW, NotAllMoved
+from remosa.lib.prepared import Given, PreparedQuery
 from remosa.lib.texts import storable
 from sms import engine, ports
 from sms.errors import GatewayError
@@ -71,7 +73,11 @@ REAP_AT_ONCE = 500
 SETTLE_RETRY_S = 0.1
 REF_LENGTH = 100
 
+# what must still hold when a message to people passes the barrier
+MAY_LEAVE = Q(Exists(Platform.objects.filter(pk=OuterRef("platform_id"), is_active=True)), expires_at__gt=NOW)
+
 Checkpoint = Callable[[str, uuid.UUID], None]
+Due = Callable[[int, datetime], list[SmsMessage]]  # up to so many rows that are due now, locked
 
 
 @dataclass(frozen=True)
@@ -146,14 +152,18 @@ class Pump:
         self.now, self.monotonic, self.checkpoint, self.jitter = now, monotonic, checkpoint, jitter
         self._knows_gateways_s = knows_gateways_s
         self._gateways: dict[int, tuple[float, list[Gateway]]] = {}
+        self._first_due: dict[int, PreparedQuery] = {}
+        self._waiting = PreparedQuery(
+            lambda: Platform.objects.filter(
+                Exists(self._due(NOW).filter(platform=OuterRef("pk")))
+            ).values_list("pk")
+        )
 
     # --- rows -----------------------------------------------------------------------------------
     def run_one(self, message_id: uuid.UUID | None = None) -> bool:
         """Carry one due row (or this one) as far as it goes; False when none is due."""
-        if message_id is not None:
-            taken = self._claim_safely(self._due(self.now()).filter(pk=message_id), 1)
-        else:
-            taken = self.take(1)
+        alone = partial(self._due_alone, message_id) if message_id is not None else None
+        taken = self._claim_safely(alone, 1) if alone else self.take(1)
         for claim in taken.claims:
             try:
                 if (sent := self.carry(claim)) is not None:
@@ -182,7 +192,7 @@ class Pump:
         touched, unused = 0, dict(shares)
         try:
             for platform, share in shares.items():
-                taken = self._claim_safely(self._due(self.now()).filter(platform=platform), share)
+                taken = self._claim_safely(partial(self._due_of, platform), share)
                 claims += taken.claims
                 touched += taken.touched
                 unused[platform] -= len(taken.claims)
@@ -210,8 +220,7 @@ class Pump:
         return None
 
     def _waiting_platforms(self) -> list[int]:
-        due = self._due(self.now()).filter(platform=OuterRef("pk"))
-        return list(Platform.objects.filter(Exists(due)).values_list("pk", flat=True))
+        return [key for (key,) in self._waiting.rows(now=self.now())]
 
     def drain(
         self, *, threads: int = 1, budget_s: float | None = None, stop: threading.Event | None = None
@@ -244,7 +253,7 @@ class Pump:
         return self.reap() + self.drain(threads=threads)
 
     # --- claim ----------------------------------------------------------------------------------
-    def _claim_safely(self, due: QuerySet[SmsMessage], at_most: int) -> Taken:
+    def _claim_safely(self, due: Due, at_most: int) -> Taken:
         """``_claim``, one by one after a failure, and a row that breaks us alone is set aside."""
         first: list[SmsMessage] = []
         try:
@@ -262,14 +271,11 @@ class Pump:
                 return Taken(touched=len(first))
         return self._claim_safely(due, 1)
 
-    def _claim(self, due: QuerySet[SmsMessage], at_most: int, seen: list[SmsMessage]) -> Taken:
+    def _claim(self, due: Due, at_most: int, seen: list[SmsMessage]) -> Taken:
         """Claim due rows in one transaction, and let those pass the barrier of which nobody is asked."""
         started, now = self.monotonic(), self.now()
         with transaction.atomic():
-            due = due.order_by("next_attempt_at", "created_at")
-            if connection.features.has_select_for_update_skip_locked:
-                due = due.select_for_update(skip_locked=True, of=("self",))
-            rows = list(due.select_related("platform")[:at_most])
+            rows = due(at_most, now)
             seen[:] = rows
             asked = [row for row in rows if self._is_asked_about(row)]
             self._claim_asked(asked, now=now)
@@ -291,6 +297,8 @@ class Pump:
         return message.command_id is not None
 
     def _claim_asked(self, rows: list[SmsMessage], *, now: datetime) -> None:
+        if not rows:
+            return
         SMS.move_all(
             rows, SmsState.CLAIMED, now=now, by=self.owner, raise_fence=True, lease_owner=self.owner,
             each={"lease_until": self._leases(rows, now=now)},
@@ -334,12 +342,11 @@ class Pump:
                 leaving[gateway.pk].append((row, gateway))
             else:
                 self._hand_over_queued(row, gateway, now=now)
-        is_active = Exists(Platform.objects.filter(pk=OuterRef("platform_id"), is_active=True))
         for pairs in leaving.values():
             those = [row for row, _gateway in pairs]
             SMS.move_all(
                 those, SmsState.SENDING, now=now, by=self.owner, raise_fence=True,
-                where=Q(is_active, expires_at__gt=now), gateway=pairs[0][1], reason="", handed_until=None,
+                where=MAY_LEAVE, gateway=pairs[0][1], reason="", handed_until=None,
                 lease_owner=self.owner,
                 each={
                     "attempts": [row.attempts + 1 for row in those], "lease_until": self._leases(those, now=now),
@@ -367,10 +374,30 @@ class Pump:
         mine = SmsMessage.objects.filter(pk=row.pk, state=SmsState.QUEUED, fence=row.fence)
         mine.filter(next_attempt_at=row.next_attempt_at).update(next_attempt_at=at, reason=why)
 
-    def _due(self, now: datetime) -> QuerySet[SmsMessage]:
+    def _due(self, now: datetime | Given) -> QuerySet[SmsMessage]:
         """The rows that this pump may take up."""
         due = SmsMessage.objects.filter(state=SmsState.QUEUED, next_attempt_at__lte=now, expires_at__gt=now)
         return due.exclude(handed_until__gt=now)
+
+    def _due_of(self, platform_id: int, at_most: int, now: datetime) -> list[SmsMessage]:
+        """The first due rows of a platform, locked."""
+        if at_most not in self._first_due:
+            self._first_due[at_most] = PreparedQuery(
+                lambda: self._locked(self._due(NOW).filter(platform=Given("platform", Platform._meta.pk)))[
+                    :at_most
+                ]
+            )
+        return self._first_due[at_most].objects(now=now, platform=platform_id)
+
+    def _due_alone(self, message_id: uuid.UUID, at_most: int, now: datetime) -> list[SmsMessage]:
+        """This row, if it is due, locked."""
+        return list(self._locked(self._due(now).filter(pk=message_id))[:at_most])
+
+    def _locked(self, due: QuerySet[SmsMessage]) -> QuerySet[SmsMessage]:
+        due = due.order_by("next_attempt_at", "created_at").select_related("platform")
+        if connection.features.has_select_for_update_skip_locked:
+            return due.select_for_update(skip_locked=True, of=("self",))
+        return due
 
     def _lease_s(self, message: SmsMessage) -> float:
         return settings.OUTBOX_LEASE_S

@@ -12,7 +12,7 @@ from django.db import transaction
 from automation.guards import Candidate
 from automation.ladder import CYCLE, Do, Rung
 from automation.models import ActionRun, Case, Job
-from automation.repairs import ask, plan_of
+from automation.repairs import ask
 from automation.selectors import webhook_name
 from automation.services.actions import request_action
 from automation.services.timeline import tell
@@ -95,7 +95,7 @@ def _claim(candidate: Candidate, *, number: int, why: str, now: datetime) -> Act
 def _cycle(run: ActionRun, candidate: Candidate, *, by: Any, now: datetime) -> dict[str, Any]:
     case, job, link = candidate.case, candidate.job, candidate.link
     assert link is not None  # noqa: S101  the guard `power` has seen to it
-    plan = plan_of(job, link.socket, link.line)
+    plan = candidate.plan
     assert plan is not None  # noqa: S101
     command = ask(
         plan, job=job, rung=candidate.rung, socket=link.socket, line=link.line, target=candidate.device,

@@ -28,6 +28,7 @@ from devices.models import observed_at
 from devices.states import DeviceState
 from exporters.models import Exporter
 from remosa.lib.cron import next_time
+from remosa.lib.updates import update_each
 
 logger = logging.getLogger(__name__)
 
@@ -97,8 +98,12 @@ def evaluate_job(job: Job, *, tick: str, now: datetime) -> JobRun | None:
     JobRun.objects.filter(pk=run.pk).update(
         looked_at=tally.looked_at, breach=tally.breach, unknown=tally.unknown, fired=tally.fired
     )
-    JobRun.objects.filter(job=job, at__lt=now - KEEP_RUNS).delete()
     return run
+
+
+def forget_old(*, now: datetime) -> None:
+    """Drop the journal of evaluations of long ago."""
+    JobRun.objects.filter(at__lt=now - KEEP_RUNS).delete()
 
 
 def read(job: Job, *, now: datetime, named: Collection[int] | None = None) -> Readings:
@@ -132,7 +137,7 @@ def _advance_views(job: Job, readings: Readings, others: Others | None, *, now: 
             return tally
         away = _was_away(locked, longest, now=now)
         stored = {row.device_id: row for row in _views_of(job, readings)}
-        changed = []
+        changed, new = [], []
         # in one order everywhere: two jobs that open cases for the same devices do not deadlock
         for device_id, (reading, max_age) in sorted(readings.items()):
             row = stored.get(device_id)
@@ -146,18 +151,15 @@ def _advance_views(job: Job, readings: Readings, others: Others | None, *, now: 
             after, edge = _advance_one(
                 job, view, verdict, reading, device_id=device_id, max_gap=max_age, now=now
             )
-            if row is None or after != _view_of(row) or row.job_version != job.version:
-                changed.append(_row_of(job, device_id, after, reading))
+            if row is None:
+                new.append(_row_of(job, device_id, after, reading))
+            elif after != _view_of(row) or row.job_version != job.version:
+                changed.append(_row_of(job, device_id, after, reading, pk=row.pk))
             if edge is Edge.FIRED:
                 tally.fired += 1
                 cases.open_case(job=job, device_id=device_id, reading=reading, now=now)
-        JobState.objects.bulk_create(
-            changed,
-            update_conflicts=True,
-            unique_fields=["job", "device"],
-            update_fields=VIEW,
-            batch_size=500,
-        )
+        update_each(JobState, changed, VIEW)
+        JobState.objects.bulk_create(new, batch_size=500)
         _calm_the_absent(job, readings, longest, now=now)
         Job.objects.filter(pk=job.pk).update(evaluated_at=now, broken_reason="", broken_since=None)
     return tally
@@ -234,9 +236,9 @@ def _advance_one(
     return after, edge
 
 
-def _row_of(job: Job, device_id: int, view: View, reading: Reading) -> JobState:
+def _row_of(job: Job, device_id: int, view: View, reading: Reading, *, pk: int | None = None) -> JobState:
     return JobState(
-        job=job, device_id=device_id, phase=view.phase, since=view.since, samples=view.samples,
+        pk=pk, job=job, device_id=device_id, phase=view.phase, since=view.since, samples=view.samples,
         episode=view.episode, last_sample_at=view.last_sample_at, value=reading.value, job_version=job.version,
         changes=[at.timestamp() for at in view.changes],
     )  # fmt: skip

@@ -1,28 +1,28 @@
 """Take a delivery of alerts: once, in one transaction, whatever order things come in.
 
-1. The delivery is noted by its digest; a known one changes nothing.
-2. Each alert is merged into its episode by one upsert: the row only ever goes forward (ADR 11).
-3. Each state that a row reached is entered in the history, once: what is entered now is what changed.
-4. What could not be read is set aside.
+It is read, its alerts find their devices, it is stored (``episodes``), and what could not be read is set aside.
 """
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice
+from functools import cache, reduce
+from operator import or_
 from typing import Any
+from uuid import UUID
 
-from django.db import connection, transaction
-from django.db.models import Q
+from django.db import transaction
+from django.db.models import Q, QuerySet
 
-from automation.intake import Body, Incoming, Rejected, digest_of, read_body
+from automation.intake import Incoming, Rejected, digest_of, read_body
 from automation.mapping import Found, Index, Known, Rule, keys_of
-from automation.models import Alert, AlertChange, AlertDelivery, AlertMapping, AlertSource, RejectedAlert
+from automation.models import Alert, AlertDelivery, AlertMapping, AlertSource, RejectedAlert
+from automation.services import episodes
 from automation.states import AlertState
 from devices.models import Device
+from remosa.lib.prepared import PreparedQuery
 
-ROWS_AT_ONCE = 400  # of one statement
 KEEP_REJECTED = 200  # of a source
 KEEP_DELIVERIES = timedelta(hours=24)  # how long a repeated delivery is known
 KEEP_ALERTS = timedelta(days=90)  # after they ended
@@ -48,12 +48,10 @@ def take(source: AlertSource, raw: bytes, *, stamp: str, now: datetime) -> Taken
     """Store a delivery; when this returns it is committed. BodyInvalid for what is no alerts at all."""
     body = read_body(raw, now=now)
     devices = map_alerts(source, body.alerts)
-    with transaction.atomic():
-        if not _note_delivery(source, digest_of(raw, stamp=stamp), body, now=now):
+    with transaction.atomic() if body.rejected else nullcontext():
+        changes = episodes.store(source, digest_of(raw, stamp=stamp), body, devices, now=now)
+        if changes is None:
             return Taken(duplicate=True)
-        changes = 0
-        for part in _parts(list(zip(body.alerts, devices, strict=True))):
-            changes += _note_changes(_upsert(source, part, now=now), now=now)
         _set_aside(source, body.rejected, now=now)
     return Taken(
         accepted=len(body.alerts), rejected=len(body.rejected), truncated=body.truncated, changes=changes,
@@ -94,22 +92,38 @@ def map_alerts(
     ]
 
 
+COLUMNS = {"mac": "mac", "external_id": "external_id", "uid": "uid", "name": "name", "device": "pk"}
+
+
+@cache
+def _devices_by(names: tuple[str, ...]) -> PreparedQuery:
+    """The devices of a platform that are meant by one of these ``names`` (of COLUMNS)."""
+    examples: dict[str, Any] = {"uid": UUID(int=0), "device": 0}
+
+    def compose() -> QuerySet[Device, Any]:
+        named = reduce(or_, (Q(**{f"{COLUMNS[by]}__in": [examples.get(by, "-")]}) for by in names))
+        rows = Device.objects.of(0).filter(named, is_active=True).order_by()
+        return rows.values_list("pk", "mac", "external_id", "uid", "name")
+
+    return PreparedQuery(compose)
+
+
 def _devices(platform_id: int, keys: Iterable[list[tuple[Rule, str]]]) -> list[Known]:
-    wanted: dict[str, set[str]] = {}
+    wanted: dict[str, set[int | str]] = {}
     for each in keys:
         for rule, text in each:
-            wanted.setdefault(rule.by, set()).add(text)
+            wanted.setdefault(rule.by, set()).add(_as_stored(rule.by, text))
     if not wanted:
         return []
-    columns = {"mac": "mac", "external_id": "external_id", "uid": "uid", "name": "name", "device": "pk"}
-    named = Q()
-    for by, texts in wanted.items():
-        named |= Q(**{f"{columns[by]}__in": texts})
-    rows = Device.objects.of(platform_id).filter(named, is_active=True)
-    return [
-        Known(number, mac, external_id, str(uid), name)
-        for number, mac, external_id, uid, name in rows.values_list("pk", "mac", "external_id", "uid", "name")
-    ]
+    names = tuple(sorted(wanted))
+    rows = _devices_by(names).rows(platform_id, *(list(wanted[by]) for by in names))
+    return [Known(number, mac, external_id, str(uid), name) for number, mac, external_id, uid, name in rows]
+
+
+def _as_stored(by: str, text: str) -> int | str:
+    if by == "device":
+        return int(text)
+    return UUID(text).hex if by == "uid" else text
 
 
 def map_again(source: AlertSource) -> int:
@@ -126,102 +140,6 @@ def map_again(source: AlertSource) -> int:
             changed.update(device=found.device_id, unmapped=found.why)
             mapped += found.device_id is not None
     return mapped
-
-
-# --- rows ------------------------------------------------------------------------------------------
-
-
-def _note_delivery(source: AlertSource, digest: str, body: Body, *, now: datetime) -> bool:
-    """True the first time."""
-    row = (source.pk, digest, now, len(body.alerts), len(body.rejected), body.truncated)
-    columns = ("source", "digest", "received_at", "alerts", "rejected", "truncated")
-    return bool(_insert(AlertDelivery, columns, [row], "ON CONFLICT DO NOTHING", returning=("id",)))
-
-
-ALERT_COLUMNS = (
-    "source", "platform", "fingerprint", "starts_at", "ends_at", "state", "signal", "name", "summary", "labels",
-    "annotations", "link", "device", "unmapped", "first_received_at", "received_at", "times",
-)  # fmt: skip
-RANK = "(CASE {}.state WHEN 'resolved' THEN 2 WHEN 'firing' THEN 1 ELSE 0 END)"
-OLD, NEW = RANK.format("automation_alert"), RANK.format("excluded")
-LATER = "CASE WHEN automation_alert.{0} IS NULL OR excluded.{0} > automation_alert.{0} THEN excluded.{0} ELSE automation_alert.{0} END"  # noqa: E501
-MERGE = f"""
-ON CONFLICT (source_id, fingerprint, starts_at) DO UPDATE SET
-    signal = CASE WHEN {NEW} > {OLD} OR ({NEW} = {OLD} AND excluded.signal > automation_alert.signal)
-                  THEN excluded.signal ELSE automation_alert.signal END,
-    state = CASE WHEN {NEW} > {OLD} THEN excluded.state ELSE automation_alert.state END,
-    ends_at = {LATER.format("ends_at")},
-    received_at = {LATER.format("received_at")},
-    unmapped = CASE WHEN automation_alert.device_id IS NULL THEN excluded.unmapped ELSE '' END,
-    device_id = COALESCE(automation_alert.device_id, excluded.device_id),
-    times = automation_alert.times + 1
-"""
-
-
-def _upsert(
-    source: AlertSource, alerts: Sequence[tuple[Incoming, Found]], *, now: datetime
-) -> list[tuple[int, str]]:
-    """Merge each alert into its row; [(row, its state now)]."""
-    rows = [
-        (
-            source.pk, source.platform_id, alert.fingerprint, alert.starts_at, alert.ends_at, alert.state, alert.signal,
-            alert.name[:200], alert.summary[:500], alert.labels, alert.annotations, alert.link, found.device_id,
-            found.why, now, now, 1,
-        )
-        for alert, found in alerts
-    ]  # fmt: skip
-    return _insert(Alert, ALERT_COLUMNS, rows, MERGE, returning=("id", "state"))
-
-
-def _note_changes(rows: Iterable[tuple[int, str]], *, now: datetime) -> int:
-    """Enter what each row has come to, unless that is known; how many were news."""
-    changes = [(number, state, now) for number, state in rows]
-    return len(
-        _insert(AlertChange, ("alert", "state", "at"), changes, "ON CONFLICT DO NOTHING", returning=("id",))
-    )
-
-
-def _insert(
-    model: Any, columns: Sequence[str], rows: Sequence[tuple[Any, ...]], conflict: str, *, returning: Sequence[str]
-) -> list[Any]:  # fmt: skip
-    """One INSERT of all rows, with what happens on conflict; the rows that it wrote."""
-    if not rows:
-        return []
-    fields = [model._meta.get_field(name) for name in columns]
-    values = [
-        [
-            json.dumps(value, ensure_ascii=False)
-            if isinstance(value, dict)
-            else field.get_db_prep_save(value, connection)
-            for field, value in zip(fields, row, strict=True)
-        ]
-        for row in rows
-    ]
-    source, params = _rows_sql(fields, values)
-    names = ", ".join(field.column for field in fields)
-    sql = f"INSERT INTO {model._meta.db_table} ({names}) {source} {conflict} RETURNING {', '.join(returning)}"
-    with connection.cursor() as cursor:
-        cursor.execute(sql, params)
-        return cursor.fetchall()
-
-
-def _rows_sql(fields: Sequence[Any], values: Sequence[Sequence[Any]]) -> tuple[str, list[Any]]:
-    """The rows as SQL and its parameters.
-
-    On PostgreSQL an array per column: the statement is the same for any number of rows, so that the
-    driver need not take a long text apart each time.
-    """
-    if connection.vendor == "postgresql":
-        arrays = ", ".join(f"%s::{field.db_type(connection)}[]" for field in fields)
-        return f"SELECT * FROM unnest({arrays})", [list(column) for column in zip(*values, strict=True)]  # noqa: S608
-    places = ", ".join(["(" + ", ".join(["%s"] * len(fields)) + ")"] * len(values))
-    return f"VALUES {places}", [value for row in values for value in row]
-
-
-def _parts(rows: list[Any]) -> Iterator[list[Any]]:
-    several = iter(rows)
-    while part := list(islice(several, ROWS_AT_ONCE)):
-        yield part
 
 
 # --- what could not be read, and what is old -----------------------------------------------------------

@@ -39,6 +39,7 @@ def sweep(*, now: datetime, uptime: tuple[float, str] | None = None) -> None:
         _safely(cases.advance_platform, platform_id, now=now)
     _safely(actions.ring_due, now=now)
     _safely(intake.forget_old, now=now)
+    _safely(evaluation.forget_old, now=now)
     _safely(upstreams.drop_orphans, now=now)
     _safely(broken.see_to_jobs, now=now)
     _safely(ring_again, now=now)

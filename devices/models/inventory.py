@@ -169,6 +169,9 @@ class Device(HasObservedAt):
         indexes = [
             models.Index(fields=["platform", "name"], name="device_list"),  # the console's list
             models.Index(fields=["platform", "state"], name="device_by_state"),  # home page counters
+            models.Index(
+                fields=["platform", "external_id"], name="device_by_external_id"
+            ),  # alerts, adoption
             models.Index(  # the watch over SIM cards
                 fields=["heard_at"],
                 name="socket_last_heard",

@@ -56,8 +56,8 @@ def plan_for(device: Device, line: int) -> Plan | None:
     """The best way in which this model reboots ``line``; None when it cannot be done."""
     if device.model is None:
         return None
-    own = device.model.templates.select_related("model").filter(line=line, dangerous=False)
-    first = {row.power: row for row in own.order_by("-key") if row.power}
+    own = list(device.model.templates.select_related("model").filter(line=line, dangerous=False))
+    first = {row.power: row for row in sorted(own, key=lambda row: row.key, reverse=True) if row.power}
     for row in own:
         if row.power == "cycle" and [param["name"] for param in row.params] == ["minutes"]:
             return Plan("cycle", (row,))

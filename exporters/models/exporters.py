@@ -202,6 +202,14 @@ class ExporterTarget(HasObservedAt):
         constraints = [
             models.UniqueConstraint(fields=["exporter", "external_id"], name="target_once_per_exporter")
         ]
+        indexes = [
+            # most are online: who is not is found without reading them
+            models.Index(
+                fields=["exporter", "device"],
+                condition=~models.Q(status=DeviceState.ONLINE),
+                name="target_not_online",
+            )
+        ]
 
     def __str__(self) -> str:
         return self.external_id

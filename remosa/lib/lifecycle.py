@@ -5,16 +5,18 @@ the database: of any number of workers that want the same move exactly one gets 
 side effects. This module decides *whether a row moved*, not what should follow.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import reduce
+from functools import cache, reduce
 from operator import or_
 from typing import Any
 
 from django.db import models, transaction
 
+from remosa.lib.prepared import Change, Given, PreparedUpdate, execute, inserting
+
+NOW = Given("now", models.DateTimeField())  # for the ``where`` of ``move_all``
 READS = 4  # the first look and three more: another worker moved the row between our look and our update
 
 
@@ -87,8 +89,8 @@ class Lifecycle:
             for source in self._sources_to_try(row, target, fence, only_from):
                 if source is None:
                     return False
-                if _in_table(row, fence).filter(state=source).update(**changes) == 1:
-                    _write_history(row, from_state=source, to_state=str(target), at=now, why=why, by=by)
+                if _update(row, fence, source, changes) == 1:
+                    execute(*_history([row], from_state=source, to_state=str(target), at=now, why=why, by=by))
                     _bring_up_to_date(row, changes)
                     return True
         return False
@@ -108,7 +110,8 @@ class Lifecycle:
     ) -> None:
         """Move all of ``rows`` from where they were seen to ``target`` in one statement, or NotAllMoved and none.
 
-        Each must still be in the state and under the fence that its object holds, and be in ``where`` as well.
+        Each must still be in the state and under the fence that its object holds, and be in ``where`` as well:
+        a constant, as its statement is remembered, in which ``NOW`` stands for ``now``.
         ``fields`` are the same for all, ``each`` has one value per row. ``raise_fence`` adds one to the fence.
         Must be called in a transaction: what moved before the error goes back with it.
         """
@@ -117,26 +120,20 @@ class Lifecycle:
         model, sources = type(rows[0]), {row.state for row in rows}  # type: ignore[attr-defined]
         if len(sources) != 1 or target not in self.moves.get(source := sources.pop(), ()):
             raise NotAllMoved
-        seen = defaultdict(list)
-        for row in rows:
-            seen[row.fence].append(row.pk)  # type: ignore[attr-defined]
-        mine = reduce(or_, (models.Q(fence=fence, pk__in=keys) for fence, keys in seen.items()))
-        found = model._base_manager.filter(mine, state=source)
-        changes = {"state": str(target), "state_changed_at": now, **fields}
-        written = changes | {name: _one_for_each(rows, name, values) for name, values in (each or {}).items()}
-        if raise_fence:
-            written["fence"] = models.F("fence") + 1
-        if (found if where is None else found.filter(where)).update(**written) != len(rows):
+        each = dict(each or {})
+        alike = {name: values[0] for name, values in each.items() if all(one == values[0] for one in values)}
+        differ = {name: values for name, values in each.items() if name not in alike}
+        changes = {"state": str(target), "state_changed_at": now, **fields, **alike}
+        fences = [row.fence for row in rows]  # type: ignore[attr-defined]
+        seen = {"now": now, "_source": source, "_pk": [row.pk for row in rows], "_fence": fences}
+        update = _moving_all(model, len(rows), tuple(changes), tuple(differ), raise_fence, where)
+        event = _history(rows, from_state=source, to_state=str(target), at=now, why=why, by=by)
+        if execute(update.with_values(**seen, **changes, **differ), *event)[0] != len(rows):
             raise NotAllMoved
-        relation: Any = model._meta.get_field(model.HISTORY)  # type: ignore[attr-defined]
-        event = {"from_state": source, "to_state": str(target), "at": now, "why": why, "by": by}
-        relation.related_model._base_manager.bulk_create(
-            [relation.related_model(**{relation.field.name: row}, **event) for row in rows]
-        )
         for place, row in enumerate(rows):
-            own = {name: values[place] for name, values in (each or {}).items()}
+            own = {name: values[place] for name, values in differ.items()}
             if raise_fence:
-                own["fence"] = row.fence + 1  # type: ignore[attr-defined]
+                own["fence"] = fences[place] + 1
             _bring_up_to_date(row, changes | own)
 
     def _sources_to_try(
@@ -162,16 +159,64 @@ def _in_table(row: models.Model, fence: int | None) -> "models.QuerySet[models.M
     return found if fence is None else found.filter(fence=fence)
 
 
-def _one_for_each(rows: Sequence[models.Model], name: str, values: Sequence[Any]) -> Any:
-    """What ``name`` becomes in each row, as one expression; one value where all are alike."""
-    field: Any = rows[0]._meta.get_field(name)
-    if all(value == values[0] for value in values):
-        return values[0]
-    whens = [
-        models.When(pk=row.pk, then=models.Value(value, output_field=field))
-        for row, value in zip(rows, values, strict=True)
-    ]
-    return models.Case(*whens, output_field=field)
+def _update(row: models.Model, fence: int | None, source: str, changes: dict[str, Any]) -> int:
+    """The compare-and-set of one row: prepared, unless the database is to compute something."""
+    if any(hasattr(value, "resolve_expression") for value in changes.values()):
+        return _in_table(row, fence).filter(state=source).update(**changes)
+    update = _moving(type(row), fence is not None, tuple(changes))
+    return update.run(_pk=row.pk, _fence=fence, _source=source, **changes)
+
+
+@cache
+def _moving(model: type[models.Model], is_fenced: bool, names: tuple[str, ...]) -> PreparedUpdate:
+    def compose() -> tuple[models.QuerySet[Any], dict[str, Any]]:
+        found = model._base_manager.filter(pk=_key(model), state=_source(model))
+        if is_fenced:
+            found = found.filter(fence=_fence(model))
+        return found, _columns(model, names)
+
+    return PreparedUpdate(compose)
+
+
+@cache
+def _moving_all(
+    model: type[models.Model],
+    count: int,
+    alike: tuple[str, ...],
+    differ: tuple[str, ...],
+    raise_fence: bool,
+    where: models.Q | None,
+) -> PreparedUpdate:
+    def compose() -> tuple[models.QuerySet[Any], dict[str, Any]]:
+        places = range(count)
+        mine = (models.Q(pk=_key(model, place), fence=_fence(model, place)) for place in places)
+        found = model._base_manager.filter(reduce(or_, mine), state=_source(model))
+        columns = _columns(model, alike)
+        for name in differ:
+            field: Any = model._meta.get_field(name)
+            whens = [models.When(pk=_key(model, place), then=Given(name, field, place)) for place in places]
+            columns[name] = models.Case(*whens, output_field=field)
+        if raise_fence:
+            columns["fence"] = models.F("fence") + 1
+        return found if where is None else found.filter(where), columns
+
+    return PreparedUpdate(compose)
+
+
+def _key(model: type[models.Model], place: int | None = None) -> Given:
+    return Given("_pk", model._meta.pk, place)
+
+
+def _fence(model: type[models.Model], place: int | None = None) -> Given:
+    return Given("_fence", model._meta.get_field("fence"), place)  # type: ignore[arg-type]
+
+
+def _source(model: type[models.Model]) -> Given:
+    return Given("_source", model._meta.get_field("state"))  # type: ignore[arg-type]
+
+
+def _columns(model: type[models.Model], names: Iterable[str]) -> dict[str, Any]:
+    return {name: Given(name, model._meta.get_field(name)) for name in names}  # type: ignore[arg-type]
 
 
 def _bring_up_to_date(row: models.Model, changes: dict[str, Any]) -> None:
@@ -184,7 +229,10 @@ def _bring_up_to_date(row: models.Model, changes: dict[str, Any]) -> None:
         row.refresh_from_db(fields=computed)
 
 
-def _write_history(row: models.Model, **event: Any) -> None:
-    history = getattr(type(row), "HISTORY", None)
-    if history:
-        getattr(row, history).create(**event)
+def _history(rows: Sequence[models.Model], **event: Any) -> list[Change]:
+    """What writes the event of each row, where the model has a history."""
+    history = getattr(type(rows[0]), "HISTORY", None)
+    if not history:
+        return []
+    relation = getattr(type(rows[0]), history).rel
+    return [inserting([relation.related_model(**{relation.field.name: row}, **event) for row in rows])]

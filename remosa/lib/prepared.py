@@ -1,93 +1,170 @@
-"""A query that is put into SQL once per thread and asked often.
+"""Statements that are put into SQL once and executed often.
 
-Composing a query takes the ORM longer than the database takes to answer one that follows an index. The
-columns are converted as always, so both databases give the same values.
+Composing a statement takes the ORM longer than the database takes to execute one that follows an index. Values
+are converted as always, so both databases take and give the same. What the text of a statement depends on (how
+many keys) is an argument of a function with ``functools.cache`` that makes it.
 """
 
-import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakSet
 
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, models
+from django.db import connection, connections, models, transaction
+from django.db.models.query import get_related_populators
+from django.db.models.sql import UpdateQuery
 
-_numbers = itertools.count(1)
+
+class Given(models.Expression):
+    """Stands in a prepared statement for the value that each execution gives by this ``name``.
+
+    ``field`` converts it. With a ``place``, the execution gives a list and this stands for one of its values.
+    """
+
+    def __init__(self, name: str, field: "models.Field[Any, Any]", place: int | None = None) -> None:
+        super().__init__(output_field=field)
+        self.name, self.place = name, place
+
+    def as_sql(self, compiler: Any, connection: Any) -> Any:
+        return "%s", [self]
+
+    def value(self, given: Mapping[str, Any], database: Any) -> Any:
+        """What goes to the database."""
+        value = given[self.name] if self.place is None else given[self.name][self.place]
+        if isinstance(value, models.Model):
+            value = value.pk
+        return self.output_field.get_db_prep_save(value, database)
 
 
-@dataclass(frozen=True)
-class _Composed:
-    """The query as SQL for the connections of one thread, and how its columns become values."""
+def each_given(name: str, field: "models.Field[Any, Any]", count: int) -> list[Any]:
+    """The ``count`` values of a list, for ``…__in``."""
+    return [Given(name, field, place) for place in range(count)]
 
-    vendor: str
-    sql: str
-    places: int
-    compiler: Any
-    converters: Any
+
+def _values(parameters: Sequence[Any], given: Mapping[str, Any]) -> list[Any]:
+    database = connections[connection.alias]  # looked up once
+    return [one.value(given, database) if isinstance(one, Given) else one for one in parameters]
 
 
 class PreparedQuery:
     """``PreparedQuery(lambda: Model.objects.filter(pk=0).values_list(…))``; ``rows(7)`` puts 7 for the 0.
 
-    The arguments stand for the values of the query, in the order of its SQL (joins, then filters), and go to
-    the database as they are: numbers and texts. Filters by a constant belong into the judgement of the rows.
+    The arguments stand for the values of the filters, in their order, and go to the database as they are:
+    numbers and texts, and a list of them for an ``__in`` that was composed with one value. Filters by a constant
+    belong into the judgement of the rows. Where the query holds ``Given``, values are given by name instead, and
+    constants are left alone.
     """
 
     def __init__(self, compose: Callable[[], models.QuerySet[Any, Any]]) -> None:
         self._compose = compose
         self._own = threading.local()
-        self._name = f"remosa_{next(_numbers)}"
-        self._known_to: WeakSet[Any] = WeakSet()  # the sessions of PostgreSQL that have this statement
 
-    def rows(self, *arguments: int | str) -> list[tuple[Any, ...]]:
+    def rows(self, *arguments: int | str | Sequence[int | str], **given: Any) -> list[Any]:
         """The rows, as tuples."""
-        connection = connections[DEFAULT_DB_ALIAS]
-        composed: _Composed | None = getattr(self._own, "composed", None)
-        if composed is None or composed.vendor != connection.vendor:
-            composed = self._own.composed = self._composed(connection)
-        if len(arguments) != composed.places:
-            raise ValueError(f"This query has {composed.places} arguments, not {len(arguments)}.")
-        found = self._ask(connection, composed, arguments)
-        if not composed.converters:
-            return found
-        return [tuple(row) for row in composed.compiler.apply_converters(found, composed.converters)]
+        compiler, found = self._execute(arguments, given)
+        return list(compiler.results_iter([found], tuple_expected=True))
 
-    def _composed(self, connection: Any) -> _Composed:
-        compiler = self._compose().query.get_compiler(connection=connection)
-        sql, places = compiler.as_sql()
-        columns = [column[0] for column in compiler.select]
-        return _Composed(connection.vendor, sql, len(places), compiler, compiler.get_converters(columns))
+    def objects(self, **given: Any) -> list[Any]:
+        """The rows as instances of the model, with what ``select_related`` brings."""
+        compiler, found = self._execute((), given)
+        info = compiler.klass_info
+        places = slice(info["select_fields"][0], info["select_fields"][-1] + 1)
+        names = [column.target.attname for column, *_ in compiler.select[places]]
+        populators = get_related_populators(info, compiler.select, connection.alias)  # type: ignore[call-arg]  # 6.0
+        made = []
+        for row in compiler.results_iter([found]):
+            made.append(info["model"].from_db(connection.alias, names, row[places]))
+            for populator in populators:
+                populator.populate(row, made[-1])
+        return made
 
-    def _ask(self, connection: Any, composed: _Composed, arguments: tuple[int | str, ...]) -> list[Any]:
-        """Ask, without asking first whether the connection lives (``CONN_HEALTH_CHECKS``): the answer tells.
-
-        A read may be repeated: when the connection had died, or the tables changed under the prepared
-        statement, it is asked once more on a new one.
-        """
-        connection.health_check_done = True
-        try:
-            return self._fetch(connection, composed, arguments)
-        except DatabaseError:
-            if connection.in_atomic_block:
-                raise
-            connection.close()
-        return self._fetch(connection, composed, arguments)
-
-    def _fetch(self, connection: Any, composed: _Composed, arguments: tuple[int | str, ...]) -> list[Any]:
+    def _execute(self, arguments: Sequence[Any], given: Mapping[str, Any]) -> tuple[Any, list[Any]]:
+        compiler, sql, parameters = self._composed(connection)
+        if arguments and len(arguments) != len(parameters):
+            raise ValueError(f"This query has {len(parameters)} arguments, not {len(arguments)}.")
         with connection.cursor() as cursor:
-            if composed.vendor == "postgresql":  # planning a join takes it three times as long as answering
-                self._prepare(connection, cursor, composed)
-                marks = ", ".join(["%s"] * composed.places)
-                cursor.execute(f"EXECUTE {self._name} ({marks})", arguments)
-            else:
-                cursor.execute(composed.sql, arguments)
-            rows: list[Any] = cursor.fetchall()
-        return rows
+            cursor.execute(*_spread(sql, arguments or _values(parameters, given)))
+            return compiler, cursor.fetchall()
 
-    def _prepare(self, connection: Any, cursor: Any, composed: _Composed) -> None:
-        """Let this session of PostgreSQL know the statement; it keeps it until its end."""
-        if connection.connection not in self._known_to:
-            places = tuple(f"${place}" for place in range(1, composed.places + 1))
-            cursor.execute(f"PREPARE {self._name} AS {composed.sql % places}")
-            self._known_to.add(connection.connection)
+    def _composed(self, database: Any) -> tuple[Any, str, Sequence[Any]]:
+        """The compiler, its SQL and the parameters that were composed, for this thread."""
+        if getattr(self._own, "vendor", "") != database.vendor:
+            compiler = self._compose().query.get_compiler(connection=database)
+            self._own.prepared = compiler, *compiler.as_sql()
+            self._own.vendor = database.vendor
+        prepared: tuple[Any, str, Sequence[Any]] = self._own.prepared
+        return prepared
+
+
+def _spread(sql: str, arguments: Sequence[Any]) -> tuple[str, Sequence[Any]]:
+    """The statement and its parameters, with a place for each value of a list."""
+    if not any(isinstance(each, list) for each in arguments):
+        return sql, arguments
+    values = [each if isinstance(each, list) else [each] for each in arguments]
+    before, *after = sql.split("%s")
+    places = [", ".join(["%s"] * len(each)) + rest for each, rest in zip(values, after, strict=True)]
+    return before + "".join(places), [value for each in values for value in each]
+
+
+@dataclass(frozen=True)
+class Change:
+    """A statement that changes rows, with its values, as the database takes them."""
+
+    sql: str
+    values: Sequence[Any]
+
+
+def execute(*statements: Change) -> list[int]:
+    """Execute them in this order, in the caller's transaction; how many rows each changed.
+
+    PostgreSQL gets them in one message, as the way to it and back takes longer than most of them.
+    """
+    in_one = connection.vendor == "postgresql"
+    if in_one and len(statements) > 1:
+        values = [value for one in statements for value in one.values]
+        statements = (Change("; ".join(one.sql for one in statements), values),)
+    counts = []
+    with transaction.mark_for_rollback_on_error(connection.alias), connection.cursor() as cursor:
+        for one in statements:
+            cursor.execute(one.sql, one.values)
+            counts.append(cursor.rowcount)
+            while in_one and cursor.nextset():
+                counts.append(cursor.rowcount)
+    return counts
+
+
+class PreparedUpdate:
+    """``PreparedUpdate(lambda: (rows, columns))`` is ``rows.update(**columns)``, with ``Given`` for what varies."""
+
+    def __init__(self, compose: Callable[[], tuple[models.QuerySet[Any, Any], Mapping[str, Any]]]) -> None:
+        self._compose = compose
+        self._prepared: dict[str, tuple[str, Sequence[Any]]] = {}
+
+    def run(self, **given: Any) -> int:
+        """Execute it; how many rows it found."""
+        return execute(self.with_values(**given))[0]
+
+    def with_values(self, **given: Any) -> Change:
+        """The statement as it may be executed together with others."""
+        if connection.vendor not in self._prepared:
+            rows, columns = self._compose()
+            query: Any = rows.query.chain(UpdateQuery)
+            query.add_update_values(columns)
+            self._prepared[connection.vendor] = query.get_compiler(connection=connection).as_sql()
+        sql, parameters = self._prepared[connection.vendor]
+        return Change(sql, _values(parameters, given))
+
+
+def inserting(rows: Sequence[models.Model]) -> Change:
+    """``bulk_create`` of at least one row, without asking for the keys that the database makes."""
+    database, columns = connections[connection.alias], {}
+    for field in rows[0]._meta.local_concrete_fields:
+        values = [field.get_db_prep_save(field.pre_save(row, add=True), database) for row in rows]
+        if any(value is not None for value in values):  # all the others are NULL without being named
+            columns[database.ops.quote_name(field.column or "")] = values
+    place = f"({', '.join(['%s'] * len(columns))})"
+    table = database.ops.quote_name(rows[0]._meta.db_table)
+    return Change(
+        f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([place] * len(rows))}",  # noqa: S608  ours
+        [value for row in zip(*columns.values(), strict=True) for value in row],
+    )

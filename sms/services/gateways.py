@@ -8,13 +8,25 @@ import math
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Case, DateTimeField, ExpressionWrapper, F, Q, Value, When
+from django.db.models import (
+    Case,
+    DateField,
+    DateTimeField,
+    DurationField,
+    ExpressionWrapper,
+    F,
+    IntegerField,
+    Q,
+    QuerySet,
+    When,
+)
 
+from remosa.lib.prepared import Given, PreparedUpdate
 from remosa.lib.registry import backend
 from sms import ports, senders
 from sms.errors import GatewayError
@@ -169,25 +181,34 @@ def _take_slots(gateway: Gateway, wanted: int, *, now: datetime) -> int:
 def _take(gateway: Gateway, count: int, *, now: datetime) -> bool:
     """One statement: the settings as they were read, the breaker, the next places of the rate, the day's count."""
     every, burst = pace(gateway.rate_per_minute)
-    today, is_today = now.date(), Q(rate_day=now.date(), rate_day__isnull=False)
-    mine = Gateway.objects.filter(pk=gateway.pk, is_enabled=True, changed_at=gateway.changed_at)
-    is_open = (
-        Q(slot_at=None) | Q(slot_at__lte=now + every * (burst - count)) | Q(slot_at__gt=now + CLOCK_BACK)
-    )
-    mine = mine.filter(is_open)
-    mine = mine.filter(Q(rate_per_day=None) | ~is_today | Q(rate_day_used__lte=F("rate_per_day") - count))
-    mine = mine.filter(Q(breaker=CLOSED) | Q(breaker_until__lte=now))
-    following = ExpressionWrapper(F("slot_at") + every * count, DateTimeField())
-    taken = mine.update(
-        slot_at=Case(
-            When(slot_at__gt=now, slot_at__lte=now + CLOCK_BACK, then=following),
-            default=Value(now + every * count, DateTimeField()),
-        ),
-        rate_day=today,
-        rate_day_used=Case(When(is_today, then=F("rate_day_used") + count), default=count),
-        breaker_until=Case(When(breaker=OPEN, then=now + PROBE), default=F("breaker_until")),
-    )
+    taken = _taking.run(
+        pk=gateway.pk, changed_at=gateway.changed_at, count=count, now=now, today=now.date(),
+        open_until=now + every * (burst - count), wrong_clock=now + CLOCK_BACK, following=every * count,
+        first=now + every * count, probe_until=now + PROBE,
+    )  # fmt: skip
     return taken == 1
+
+
+def _compose_taking() -> tuple[QuerySet[Gateway], dict[str, Any]]:
+    at, count = partial(Given, field=DateTimeField()), Given("count", IntegerField())
+    now, wrong_clock = at("now"), at("wrong_clock")
+    is_today = Q(rate_day=Given("today", DateField()), rate_day__isnull=False)
+    mine = Gateway.objects.filter(
+        Q(slot_at=None) | Q(slot_at__lte=at("open_until")) | Q(slot_at__gt=wrong_clock),
+        Q(rate_per_day=None) | ~is_today | Q(rate_day_used__lte=F("rate_per_day") - count),
+        Q(breaker=CLOSED) | Q(breaker_until__lte=now),
+        pk=Given("pk", Gateway._meta.pk), is_enabled=True, changed_at=at("changed_at"),
+    )  # fmt: skip
+    following = ExpressionWrapper(F("slot_at") + Given("following", DurationField()), DateTimeField())
+    return mine, {
+        "slot_at": Case(When(slot_at__gt=now, slot_at__lte=wrong_clock, then=following), default=at("first")),
+        "rate_day": Given("today", DateField()),
+        "rate_day_used": Case(When(is_today, then=F("rate_day_used") + count), default=count),
+        "breaker_until": Case(When(breaker=OPEN, then=at("probe_until")), default=F("breaker_until")),
+    }
+
+
+_taking = PreparedUpdate(_compose_taking)
 
 
 def _seem_open(gateway: Gateway, *, now: datetime) -> int:

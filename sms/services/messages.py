@@ -13,6 +13,7 @@ from devices.models import Command
 from platforms import audit, ledger, quotas
 from platforms.models import Platform
 from remosa.lib.phones import normalise_msisdn
+from remosa.lib.prepared import execute
 from sms import bell
 from sms.errors import DedupeConflict, SmsInvalid
 from sms.models import Gateway, SmsMessage
@@ -122,9 +123,14 @@ def settle_units(message: SmsMessage, *, spent: bool) -> None:
 
 def settle_sent(messages: Sequence[SmsMessage], *, now: datetime) -> None:
     """What follows when messages to people were sent: units, ledger, audit and bells, for all of them at once."""
-    paid = quotas.settle_all([message.pk for message in messages], spent=True)
-    ledger.write([ledger.entry(**_charge(message)) for message in messages if message.pk in paid])
-    audit.write([audit.line(**_note(message, now=now)) for message in messages])
+    held = quotas.hold([message.pk for message in messages])
+    keys = {row.key for row in held}
+    paid = [ledger.entry(**_charge(message)) for message in messages if message.pk in keys]
+    execute(
+        *quotas.settlement(held, spent=True),
+        *([ledger.writing(paid)] if paid else []),
+        audit.writing([audit.line(**_note(message, now=now)) for message in messages]),
+    )
     for message in messages:
         _ring(message)
 

@@ -9,6 +9,7 @@ from automation import sources
 from automation.models import Case, Job, JobRun, JobState
 from automation.services import evaluation
 from automation.services.evaluation import evaluate_after_round, evaluate_job
+from automation.services.sweep import sweep
 from automation.sources import devices_of, expected_dark, read_prometheus, read_snapshot
 from devices.models import Command, Device
 from devices.services import remove_device
@@ -100,10 +101,11 @@ def test_whole_rounds_evaluated_by_several_workers_make_one_command() -> None:
 def test_old_runs_are_dropped(world: World) -> None:
     world.turns(3)
     world.now += timedelta(hours=7)
-
     world.turn()
 
-    assert JobRun.objects.count() == 1
+    sweep(now=world.now)
+
+    assert [run.tick.partition(":")[0] for run in JobRun.objects.all()] == ["round"]
 
 
 # --- evidence ------------------------------------------------------------------------------------

@@ -1,11 +1,12 @@
 """Whose address and whose language a request has."""
 
+import uuid
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse
-from django.test import RequestFactory
+from django.test import Client, RequestFactory
 from django.utils import timezone, translation
 
 from platforms import audit
@@ -101,3 +102,40 @@ def test_a_language_chosen_by_cookie_wins(alice: User) -> None:
 
 def test_nobody_sees_the_default(db: None) -> None:
     assert seen_by(AnonymousUser()) == ("ru", "UTC")
+
+
+HOOK = f"/hooks/alerts/{uuid.UUID(int=7)}/"  # of no source
+
+
+@pytest.mark.django_db
+def test_a_delivery_of_another_program_is_answered_without_session_or_cookie(client: Client) -> None:
+    client.cookies["sessionid"] = "made-up"
+
+    response = client.post(HOOK, b"{}", content_type="application/json")
+
+    assert response.status_code == 401
+    assert not response.cookies
+    assert "X-Request-ID" in response
+    assert "Content-Security-Policy" not in response
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("language", "sentence"), [("en", "Unknown source"), ("ru", "Неизвестный источник")])
+def test_a_delivery_is_answered_in_its_language_and_leaves_that_of_others_alone(
+    client: Client, language: str, sentence: str
+) -> None:
+    with translation.override("de"):
+        response = client.post(
+            HOOK, b"{}", content_type="application/json", headers={"Accept-Language": language}
+        )
+
+        assert sentence in response.json()["error"]["message"]
+        assert translation.get_language() == "de"
+
+
+def test_a_delivery_to_a_host_that_is_not_ours_is_refused(client: Client, settings: Any) -> None:
+    settings.ALLOWED_HOSTS = ["remosa.example"]
+
+    assert (
+        client.post(HOOK, b"{}", content_type="application/json", HTTP_HOST="evil.example").status_code == 400
+    )

@@ -3,6 +3,7 @@
 import random
 import threading
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.db import OperationalError, transaction
@@ -185,7 +186,7 @@ def test_platform_that_is_stopped_in_this_moment_sends_nothing(north, gateway, f
 
     # the change is part of the transaction that goes back with it: only what was moved counts here
     with pytest.raises(NotAllMoved), transaction.atomic():
-        pump._claim(SmsMessage.objects.filter(state=S.QUEUED), 8, [])
+        pump._claim(partial(pump._due_of, north.pk), 8, [])
 
     assert (states(), fake.sent) == ([S.QUEUED] * 2, [])
 
@@ -360,7 +361,7 @@ def test_failure_of_settling_together_is_no_failure_of_each(north, gateway, fake
     def breaks(_lines):
         raise KeyError("a bug")
 
-    monkeypatch.setattr("platforms.ledger.write", breaks)
+    monkeypatch.setattr("platforms.ledger.writing", breaks)
 
     assert bring_through(pump) == 2
     assert (states(), usage(north), LedgerEntry.objects.count()) == ([S.SENT] * 2, (0, 2), 2)
