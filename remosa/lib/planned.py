@@ -27,7 +27,7 @@ class PlannedQuery(PreparedQuery):
 
     def rows(self, *arguments: Any, **given: Any) -> list[Any]:
         """The rows, as tuples."""
-        connection = connections[DEFAULT_DB_ALIAS]
+        connection: Any = connections[DEFAULT_DB_ALIAS]
         connection.health_check_done = True
         try:
             return self._answer(connection, arguments)
