@@ -2,13 +2,20 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
+
+from django.db.models import FilteredRelation, Q
 
 from exporters.compression import Segment
 from exporters.exposition import ExporterRow
 from exporters.models import Exporter, Snapshot
-from remosa.lib.prepared import PreparedQuery
+from exporters.models.exporters import max_age_of
+from platforms import tokens
+from platforms.models import ApiToken
+from remosa.lib.planned import PlannedQuery
 
 CACHE_BYTES = 64 * 1024 * 1024
 COLUMNS = (
@@ -55,42 +62,82 @@ class SnapshotCache:
 
 
 _cache = SnapshotCache()
-_of_one = PreparedQuery(lambda: Exporter.objects.filter(platform=0).filter(pk=0).values_list(*COLUMNS))
-_of_platform = PreparedQuery(
-    lambda: Exporter.objects.filter(platform=0, is_enabled=True).order_by("pk").values_list(*COLUMNS)
-)
+
+
+def _scrape_of(exporters: Q) -> PlannedQuery:
+    """The row of a token, beside each of its platform's ``exporters``; beside nothing where there are none.
+
+    One statement, because it is all that a scrape asks. The exporters are found through the token's own
+    platform, so there is no way from it to those of others.
+    """
+    return PlannedQuery(
+        lambda: (
+            ApiToken.objects.filter(lookup="")
+            .annotate(shown=FilteredRelation("platform__exporters", condition=exporters))
+            .order_by("shown__pk")
+            .values_list(*tokens.MACHINE, *(f"shown__{column}" for column in COLUMNS))
+        )
+    )
+
+
+_of_one = _scrape_of(Q(platform__exporters__pk=0))
+_of_platform = _scrape_of(Q(platform__exporters__is_enabled=True))
+
+
+@dataclass(frozen=True)
+class Scrape:
+    """What a token opens: ``platform_id`` is its own, 0 when it has none; ``rows`` become ``served``."""
+
+    platform_id: int
+    rows: list[tuple[Any, ...]]
+
+
+def scrape_of_exporter(token: str, exporter_id: int, *, now: datetime) -> Scrape | None:
+    """One exporter of the token's platform; None when ``token`` is no live one."""
+    lookup = tokens.lookup_of(token)
+    return _opened(token, _of_one.rows(exporter_id, lookup) if lookup else [], now=now)
+
+
+def scrape_of_platform(token: str, *, now: datetime) -> Scrape | None:
+    """The enabled exporters of the token's platform, by id; None when ``token`` is no live one."""
+    lookup = tokens.lookup_of(token)
+    return _opened(token, _of_platform.rows(lookup) if lookup else [], now=now)
+
+
+def _opened(token: str, rows: list[tuple[Any, ...]], *, now: datetime) -> Scrape | None:
+    width = len(tokens.MACHINE)
+    own = tokens.judged(token, rows[0][:width], scope="scrape", now=now) if rows else None
+    if own is None:
+        return None
+    return Scrape(own, [row[width:] for row in rows if row[width] is not None])
 
 
 def served_exporter(*, platform_id: int, exporter_id: int) -> list[tuple[ExporterRow, Parts]]:
     """What is known of an exporter of the platform, and its families; empty when it has no such exporter."""
-    return _served(_of_one.rows(platform_id, exporter_id))
+    return served(Exporter.objects.filter(platform=platform_id, pk=exporter_id).values_list(*COLUMNS))
 
 
-def served_platform(platform_id: int) -> list[tuple[ExporterRow, Parts]]:
-    """What is known of each enabled exporter of the platform, and its families; the order is by id."""
-    return _served(_of_platform.rows(platform_id))
-
-
-def _served(rows: list[tuple[Any, ...]]) -> list[tuple[ExporterRow, Parts]]:
+def served(rows: Iterable[tuple[Any, ...]]) -> list[tuple[ExporterRow, Parts]]:
+    """What is known of each exporter (its ``COLUMNS``), and its families."""
     found = []
-    for values in rows:
-        row = dict(zip(COLUMNS, values, strict=True))
-        exporter = Exporter(interval_s=row["interval_s"], timeout_s=row["timeout_s"])
-        version = row["snapshot__version"]
+    for (
+        exporter_id, platform_id, interval_s, timeout_s, is_up, suspect_reason, last_success_at, refused_series,
+        taken_at, version, targets, errors, duration_s,
+    ) in rows:  # fmt: skip
         known = ExporterRow(
-            platform_id=row["platform_id"],
-            exporter_id=row["pk"],
-            up=bool(row["is_up"]) and not row["suspect_reason"],
-            observed_at=row["snapshot__taken_at"],
-            max_age=exporter.max_age,
-            last_success_at=row["last_success_at"],
-            poll_duration_s=row["snapshot__duration_s"],
-            targets=row["snapshot__targets"] or {},
-            errors=row["snapshot__errors_total"] or {},
-            refused_series=row["refused_series"],
+            platform_id=platform_id,
+            exporter_id=exporter_id,
+            up=bool(is_up) and not suspect_reason,
+            observed_at=taken_at,
+            max_age=max_age_of(interval_s, timeout_s),
+            last_success_at=last_success_at,
+            poll_duration_s=duration_s,
+            targets=targets or {},
+            errors=errors or {},
+            refused_series=refused_series,
             version=version or "",
         )
-        found.append((known, _cache.parts(row["pk"], version) if version else {}))
+        found.append((known, _cache.parts(exporter_id, version) if version else {}))
     return found
 
 

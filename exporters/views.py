@@ -19,7 +19,7 @@ from django.views.decorators.csrf import csrf_exempt
 from exporters.exposition import ExporterRow, negotiate
 from exporters.models import Exporter
 from exporters.prometheus_files import alert_rules, dashboard
-from exporters.selectors import Parts, served_exporter, served_platform
+from exporters.selectors import Parts, Scrape, scrape_of_exporter, scrape_of_platform, served
 from exporters.serving import Bodies, accepts_gzip, end_of_second, exposition_of
 from platforms import rates, tokens
 from platforms.models import ApiToken
@@ -72,37 +72,36 @@ def _unproven(scope: str) -> HttpResponse:
     )  # fmt: skip
 
 
-def for_scrapes(view: View) -> View:
-    """As ``for_machines("scrape")``, with as few steps as it takes; the view gets the token's ``own`` platform."""
-
-    @csrf_exempt
-    @wraps(view)
-    def guarded(request: HttpRequest, **kwargs: Any) -> HttpResponse:
-        if request.method not in ("GET", "HEAD"):
-            return plain(405, "Use GET or HEAD.", Allow="GET, HEAD")
-        own = tokens.platform_of(tokens.from_request(request.headers), scope="scrape", now=utcnow())
-        if own is None:
-            return _unproven("scrape")
-        if wait := rates.wait_s("scrape", own):
-            return _too_often(wait)
-        return view(request, own=own, **kwargs)
-
-    return guarded
+def _scraped(request: HttpRequest, ask: Callable[[str, datetime], Scrape | None]) -> Scrape | HttpResponse:
+    """As ``for_machines("scrape")``, with as few steps as it takes: what the token opens, or why nothing does."""
+    if request.method not in ("GET", "HEAD"):
+        return plain(405, "Use GET or HEAD.", Allow="GET, HEAD")
+    scrape = ask(tokens.from_request(request.headers), utcnow())
+    if scrape is None:
+        return _unproven("scrape")
+    if wait := rates.wait_s("scrape", scrape.platform_id):
+        return _too_often(wait)
+    return scrape
 
 
-@for_scrapes
-def exporter_metrics(request: HttpRequest, *, own: int, exporter_id: int) -> HttpResponse:
+@csrf_exempt
+def exporter_metrics(request: HttpRequest, *, exporter_id: int) -> HttpResponse:
     """The metrics of one exporter."""
-    found = served_exporter(platform_id=own, exporter_id=exporter_id) if exporter_id <= MOST_ID else []
-    return _metrics(request, found) if found else missing()
+    wanted = exporter_id if exporter_id <= MOST_ID else 0
+    scrape = _scraped(request, lambda token, now: scrape_of_exporter(token, wanted, now=now))
+    if isinstance(scrape, HttpResponse):
+        return scrape
+    return _metrics(request, served(scrape.rows)) if scrape.rows else missing()
 
 
-@for_scrapes
-def platform_metrics(request: HttpRequest, *, own: int, platform_id: int) -> HttpResponse:
+@csrf_exempt
+def platform_metrics(request: HttpRequest, *, platform_id: int) -> HttpResponse:
     """The metrics of all enabled exporters of a platform."""
-    if own != platform_id or not own:
-        return missing()
-    return _metrics(request, served_platform(platform_id))
+    scrape = _scraped(request, lambda token, now: scrape_of_platform(token, now=now))
+    if isinstance(scrape, HttpResponse):
+        return scrape
+    own = scrape.platform_id
+    return _metrics(request, served(scrape.rows)) if own and own == platform_id else missing()
 
 
 @for_machines("scrape")
@@ -177,12 +176,14 @@ def _metrics(request: HttpRequest, found: list[tuple[ExporterRow, Parts]]) -> Ht
 def etag_of(
     found: list[tuple[ExporterRow, Parts]], content_type: str, *, compressed: bool, now: datetime
 ) -> str:
-    """A weak validator: the same as long as no round was stored and nothing became stale.
+    """A weak validator: the same as long as no round was stored (each has its version) and nothing became stale.
 
     Weak, because the ages in the body run on meanwhile: a client that keeps a body knows how long it has.
     """
-    parts = [content_type, str(compressed), *(f"{row!r} {row.is_stale(now)}" for row, _parts in found)]
-    return f'W/"{hashlib.sha256(chr(10).join(parts).encode()).hexdigest()[:32]}"'
+    shown = [
+        (row.exporter_id, row.version, row.up, row.refused_series, row.is_stale(now)) for row, _parts in found
+    ]
+    return f'W/"{hashlib.sha256(repr((content_type, compressed, shown)).encode()).hexdigest()[:32]}"'
 
 
 def _is_known(header: str, etag: str) -> bool:

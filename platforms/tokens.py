@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,14 +15,11 @@ from django.db.models import Q
 from platforms import audit
 from platforms.models import ApiToken, Platform
 from remosa.lib.locks import unless_locked
-from remosa.lib.prepared import PreparedQuery
 
 LAST_USED_STEP = timedelta(minutes=1)  # "last used" is written at most this often
-_machine = PreparedQuery(
-    lambda: ApiToken.objects.filter(lookup="").values_list(
-        "pk", "digest", "scopes", "platform_id", "platform__is_active", "user_id", "user__is_active", "revoked_at",
-        "expires_at", "last_used_at",
-    )
+MACHINE = (  # the columns that `judged` wants
+    "pk", "digest", "scopes", "platform_id", "platform__is_active", "user_id", "user__is_active", "revoked_at",
+    "expires_at", "last_used_at",
 )  # fmt: skip
 SHAPE = re.compile(r"rms_([0-9a-f]{12})_[A-Za-z0-9_-]{16,100}", re.ASCII)
 
@@ -58,12 +55,12 @@ def issue(
 
 def find(text: str, *, scope: str, now: datetime) -> ApiToken | None:
     """The live token that ``text`` is, if it has ``scope``; None otherwise, whatever the cause."""
-    shape = SHAPE.fullmatch(text)  # first of all: not every database takes every character
-    if shape is None:
+    lookup = lookup_of(text)
+    if not lookup:
         return None
     row = (
         ApiToken.objects.select_related("platform", "user")
-        .filter(lookup=shape[1], revoked_at=None)
+        .filter(lookup=lookup, revoked_at=None)
         .filter(Q(expires_at=None) | Q(expires_at__gt=now))
         .first()
     )
@@ -75,23 +72,27 @@ def find(text: str, *, scope: str, now: datetime) -> ApiToken | None:
     return row
 
 
-def platform_of(text: str, *, scope: str, now: datetime) -> int | None:
+def lookup_of(text: str) -> str:
+    """By what the row of ``text`` is found; "" when it has not the form of a token."""
+    shape = SHAPE.fullmatch(text)  # first of all: not every database takes every character
+    return shape[1] if shape else ""
+
+
+def judged(text: str, row: Sequence[Any], *, scope: str, now: datetime) -> int | None:
     """The platform that the live token ``text`` of ``scope`` speaks for, 0 for none; None when it is no such token.
 
-    The same judgement as ``find``, for machines that ask many times a minute.
+    The same judgement as ``find``, of the ``MACHINE`` columns of the row that ``lookup_of`` found: for machines
+    that ask many times a minute, beside whatever else they ask in the same statement.
     """
-    shape = SHAPE.fullmatch(text)
-    for row in _machine.rows(shape[1]) if shape else ():
-        pk, digest, scopes, platform, platform_lives, user, user_lives, revoked_at, expires_at, used_at = row
-        if not _proves(text, digest) or scope not in scopes:
-            return None
-        if revoked_at is not None or (expires_at is not None and expires_at <= now):
-            return None
-        if (platform and not platform_lives) or (user and not user_lives):
-            return None
-        _note_use(pk, used_at, now)
-        return platform or 0
-    return None
+    pk, digest, scopes, platform, platform_lives, user, user_lives, revoked_at, expires_at, used_at = row
+    if not _proves(text, digest) or scope not in scopes:
+        return None
+    if revoked_at is not None or (expires_at is not None and expires_at <= now):
+        return None
+    if (platform and not platform_lives) or (user and not user_lives):
+        return None
+    _note_use(pk, used_at, now)
+    return platform or 0
 
 
 def _proves(text: str, digest: str) -> bool:

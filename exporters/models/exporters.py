@@ -25,6 +25,11 @@ from remosa.lib.registry import backend
 CAUTIOUS_AFTER = 3  # failed rounds in a row; from then on a CMS is asked less often, and carefully
 
 
+def max_age_of(interval_s: float, timeout_s: float) -> timedelta:
+    """How old the evidence of an exporter with this pace may be."""
+    return timedelta(seconds=2 * interval_s + timeout_s)
+
+
 class Exporter(models.Model):
     """One CMS account that is polled on an interval. ``lease_*``: which poller works on it."""
 
@@ -143,7 +148,7 @@ class Exporter(models.Model):
     @property
     def max_age(self) -> timedelta:
         """Evidence older than this is stale: two poll intervals, and what one round may last."""
-        return timedelta(seconds=2 * self.interval_s + self.timeout_s)
+        return max_age_of(self.interval_s, self.timeout_s)
 
     @property
     def is_backing_off(self) -> bool:

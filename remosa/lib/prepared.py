@@ -79,16 +79,21 @@ class PreparedQuery:
         return made
 
     def _execute(self, arguments: Sequence[Any], given: Mapping[str, Any]) -> tuple[Any, list[Any]]:
-        if getattr(self._own, "vendor", "") != connection.vendor:
-            compiler = self._compose().query.get_compiler(connection=connection)
-            self._own.prepared = compiler, *compiler.as_sql()
-            self._own.vendor = connection.vendor
-        compiler, sql, parameters = self._own.prepared
+        compiler, sql, parameters = self._composed(connection)
         if arguments and len(arguments) != len(parameters):
             raise ValueError(f"This query has {len(parameters)} arguments, not {len(arguments)}.")
         with connection.cursor() as cursor:
             cursor.execute(*_spread(sql, arguments or _values(parameters, given)))
             return compiler, cursor.fetchall()
+
+    def _composed(self, database: Any) -> tuple[Any, str, Sequence[Any]]:
+        """The compiler, its SQL and the parameters that were composed, for this thread."""
+        if getattr(self._own, "vendor", "") != database.vendor:
+            compiler = self._compose().query.get_compiler(connection=database)
+            self._own.prepared = compiler, *compiler.as_sql()
+            self._own.vendor = database.vendor
+        prepared: tuple[Any, str, Sequence[Any]] = self._own.prepared
+        return prepared
 
 
 def _spread(sql: str, arguments: Sequence[Any]) -> tuple[str, Sequence[Any]]:
