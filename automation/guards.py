@@ -216,7 +216,7 @@ def evidence(candidate: Candidate, now: datetime) -> Refusal | None:
         .first()
     )
     # an observation in the future was made by a clock that was wrong: it proves no more than an old one
-    if abs(now - device.observed_at) > max_age_of(job, target):
+    if abs(now - device.observed_at) > max_age_of(job, target.exporter if target else None):
         return Refusal("evidence", "stale", {"age_s": round((now - device.observed_at).total_seconds())})
     since = device.state_since or device.observed_at
     if not candidate.by_person and device.observed_at - since < job.hold:

@@ -56,11 +56,11 @@ def targets_of(job: Job, *, named: Collection[int] | None = None) -> ObservedQue
     return rows.select_related("exporter")
 
 
-def max_age_of(job: Job, target: ExporterTarget | None) -> timedelta:
+def max_age_of(job: Job, exporter: Exporter | None) -> timedelta:
     """How old evidence may be: the job's own limit, or twice the poll interval."""
     if job.evidence_max_age_s:
         return timedelta(seconds=job.evidence_max_age_s)
-    return target.exporter.max_age if target else timedelta(minutes=2)
+    return exporter.max_age if exporter else timedelta(minutes=2)
 
 
 def expected_dark(platform_id: int, *, now: datetime, queued: bool = True) -> set[int]:
@@ -144,22 +144,31 @@ def read_snapshot(
 ) -> dict[int, tuple[Reading, timedelta]]:
     """{device id: (reading, how old it may be)}: offline in the CMS is the breach. ``only`` these targets."""
     readings: dict[int, tuple[Reading, timedelta]] = {}
-    rows = targets_of(job, named=named).filter(only or Q()).order_by()
-    for target in rows.with_observed_at().only(
-        "device_id", "status", "status_since", "exporter__is_up", "exporter__suspect_reason",
-        "exporter__interval_s", "exporter__timeout_s",
-    ):  # fmt: skip
+    exporters = Exporter.objects.filter(platform=job.platform_id).defer("secret").in_bulk()
+    rows = targets_of(job, named=named).filter(only or Q()).order_by().with_observed_at()
+    for device_id, exporter_id, is_up, suspect_reason, status, since, observed_at in rows.values_list(
+        "device_id",
+        "exporter",
+        "exporter__is_up",
+        "exporter__suspect_reason",
+        "status",
+        "status_since",
+        "observed_at",
+    ):
+        exporter = exporters.get(exporter_id)
+        if exporter is None:  # it came between the two questions
+            continue
         reading = Reading(
-            breach={DeviceState.ONLINE: False, DeviceState.OFFLINE: True}.get(target.status),
-            observed_at=target.observed_at,
-            since=target.status_since,
-            value={DeviceState.ONLINE: 1.0, DeviceState.OFFLINE: 0.0}.get(target.status),
-            upstream_ok=bool(target.exporter.is_up) and not target.exporter.suspect_reason,
-            expected=target.device_id in expected,
+            breach={DeviceState.ONLINE: False, DeviceState.OFFLINE: True}.get(status),
+            observed_at=observed_at,
+            since=since,
+            value={DeviceState.ONLINE: 1.0, DeviceState.OFFLINE: 0.0}.get(status),
+            upstream_ok=bool(is_up) and not suspect_reason,
+            expected=device_id in expected,
         )
-        known = readings.get(target.device_id)
+        known = readings.get(device_id)
         if known is None or _is_better(reading, known[0]):
-            readings[target.device_id] = (reading, max_age_of(job, target))
+            readings[device_id] = (reading, max_age_of(job, exporter))
     return readings
 
 
@@ -193,7 +202,7 @@ def read_prometheus(
         )
         known = readings.get(target.device_id)
         if known is None or known[0].breach is not False:  # of two series, the one that says "fine" counts
-            readings[target.device_id] = (reading, max_age_of(job, target))
+            readings[target.device_id] = (reading, max_age_of(job, target.exporter))
     return readings
 
 

@@ -28,7 +28,7 @@ from automation.services.intake import take
 from platforms import rates
 from remosa.lib.callbacks import Refusal, read_body, too_large, try_again_later
 from remosa.lib.clock import utcnow
-from remosa.lib.prepared import PreparedQuery
+from remosa.lib.planned import PlannedQuery
 
 logger = logging.getLogger(__name__)
 MAX_BODY = 8 * 1024 * 1024  # bytes, packed and unpacked: ten thousand alerts of 800 bytes
@@ -70,7 +70,7 @@ def alerts(request: HttpRequest, source_id: uuid.UUID) -> HttpResponse:
 
 
 SOURCE_COLUMNS = [field.attname for field in AlertSource._meta.concrete_fields]
-_sources = PreparedQuery(
+_sources = PlannedQuery(
     lambda: AlertSource.objects.filter(pk=uuid.UUID(int=0)).values_list(
         *SOURCE_COLUMNS, "platform__is_active"
     )

@@ -28,7 +28,7 @@ from platforms.console.confirmation import confirmed_again
 from platforms.console.deeds import DeedsMixin, refusal_sentence
 from platforms.console.filters import ChoicesDropdownFilter, ScopedRelatedFilter
 from platforms.console.grants import grants_of
-from platforms.console.verbs import verb_text
+from platforms.console.history import with_changes
 from platforms.models import AuditEvent, Platform, User
 from platforms.querysets import PlatformQuerySet
 from platforms.roles import Perm
@@ -65,15 +65,6 @@ def platform_id_of(row: models.Model) -> int | None:
             return getattr(found, "platform_id", None)
         found = getattr(found, part, None)
     return found.pk if isinstance(found, models.Model) else found
-
-
-def with_changes(line: AuditEvent) -> AuditEvent:
-    """An audit line with ``shown_changes``: (column, before, after) as text, for the history page."""
-    before, after = line.before or {}, line.after or {}
-    names = list(dict.fromkeys([*after, *before]))
-    line.shown_verb = verb_text(line.verb)
-    line.shown_changes = [(name, before.get(name, ""), after.get(name, "")) for name in names][:30]
-    return line
 
 
 class ScopedChoices:
@@ -396,7 +387,7 @@ class SafePages(ModelAdmin):
         context = {
             **self.admin_site.each_context(request),
             "title": _("History: %(object)s") % {"object": row}, "object": row, "opts": self.opts,
-            "lines": [with_changes(line) for line in lines.order_by("-at", "-pk")[:200]],
+            "lines": [with_changes(line, request.user) for line in lines.order_by("-at", "-pk")[:200]],
             "back": reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[quote(row.pk)]),
             **(extra_context or {}),
         }  # fmt: skip

@@ -4,9 +4,9 @@ from datetime import datetime
 
 from automation.models import Case, Job
 from automation.services import cases, evaluation
-from remosa.lib.prepared import PreparedQuery
+from remosa.lib.planned import PlannedQuery
 
-_jobs = PreparedQuery(
+_jobs = PlannedQuery(
     lambda: Job.objects.filter(platform=0, is_enabled=True).order_by().values_list("pk", "source")
 )
 

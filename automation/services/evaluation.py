@@ -1,12 +1,13 @@
 """Evaluate jobs: read, judge, advance each device's view, open a case at each edge."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import F
 
 from automation.engine import JUMP, RAISED, Edge, Reading, Verdict, View, advance, forget, judge, pend
 from automation.errors import PrometheusUnavailable
@@ -36,7 +37,6 @@ LATE = timedelta(minutes=5)  # after that a time of a scheduled job has passed
 GAP = timedelta(minutes=2)  # an evaluator that was away longer learns what is pending anew
 FEW = 5_000  # devices whose views are asked for one by one
 KEEP_RUNS = timedelta(hours=6)  # the journal of evaluations; cases and refusals stay
-VIEW = ["phase", "since", "samples", "episode", "last_sample_at", "value", "job_version", "changes"]
 Readings = dict[int, tuple[Reading, timedelta]]
 
 
@@ -158,17 +158,34 @@ def _advance_views(job: Job, readings: Readings, others: Others | None, *, now: 
             if edge is Edge.FIRED:
                 tally.fired += 1
                 cases.open_case(job=job, device_id=device_id, reading=reading, now=now)
-        update_each(JobState, changed, VIEW)
-        JobState.objects.bulk_create(new, batch_size=500)
+        update_each(JobState, changed, Stored._fields[2:])
+        JobState.objects.bulk_create([JobState(job=job, **row._asdict()) for row in new], batch_size=500)
         _calm_the_absent(job, readings, longest, now=now)
         Job.objects.filter(pk=job.pk).update(evaluated_at=now, broken_reason="", broken_since=None)
     return tally
 
 
-def _views_of(job: Job, readings: Readings) -> QuerySet[JobState]:
+class Stored(NamedTuple):
+    """A row of JobState: thousands are read, judged and written, which models are too heavy for."""
+
+    pk: int | None
+    device_id: int
+    phase: str
+    since: datetime | None
+    samples: int
+    episode: int
+    last_sample_at: datetime | None
+    value: float | None
+    job_version: int
+    changes: list[float]
+
+
+def _views_of(job: Job, readings: Readings) -> Iterator[Stored]:
     """The stored views of these devices, and perhaps more."""
     views = JobState.objects.filter(job=job)
-    return views.filter(device__in=list(readings)) if len(readings) <= FEW else views
+    if len(readings) <= FEW:
+        views = views.filter(device__in=list(readings))
+    return map(Stored._make, views.values_list(*Stored._fields))
 
 
 def _was_away(job: Job, longest: timedelta, *, now: datetime) -> bool:
@@ -179,7 +196,7 @@ def _was_away(job: Job, longest: timedelta, *, now: datetime) -> bool:
     return now - last > max(GAP, 3 * longest)
 
 
-def _view_before(job: Job, row: JobState | None, reading: Reading, *, away: bool, now: datetime) -> View:
+def _view_before(job: Job, row: Stored | None, reading: Reading, *, away: bool, now: datetime) -> View:
     view = _view_of(row) if row else View()
     if job.source == Job.Source.SCHEDULE:  # each time is a look of its own
         return View(episode=view.episode, changes=view.changes)
@@ -206,7 +223,7 @@ def _its_time(job: Job, *, now: datetime) -> bool:
     return True
 
 
-def _view_of(row: JobState) -> View:
+def _view_of(row: Stored) -> View:
     changes = tuple(datetime.fromtimestamp(at, tz=UTC) for at in row.changes)
     return View(row.phase, row.since, row.samples, row.last_sample_at, row.episode, changes)
 
@@ -236,10 +253,10 @@ def _advance_one(
     return after, edge
 
 
-def _row_of(job: Job, device_id: int, view: View, reading: Reading, *, pk: int | None = None) -> JobState:
-    return JobState(
-        pk=pk, job=job, device_id=device_id, phase=view.phase, since=view.since, samples=view.samples,
-        episode=view.episode, last_sample_at=view.last_sample_at, value=reading.value, job_version=job.version,
+def _row_of(job: Job, device_id: int, view: View, reading: Reading, *, pk: int | None = None) -> Stored:
+    return Stored(
+        pk=pk, device_id=device_id, phase=view.phase, since=view.since, samples=view.samples, episode=view.episode,
+        last_sample_at=view.last_sample_at, value=reading.value, job_version=job.version,
         changes=[at.timestamp() for at in view.changes],
     )  # fmt: skip
 
