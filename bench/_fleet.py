@@ -36,6 +36,11 @@ def macs(count: int) -> list[str]:
     return [f"02:00:00:{n >> 16:02x}:{n >> 8 & 255:02x}:{n & 255:02x}" for n in range(count)]
 
 
+def batched(items: list[str], size: int) -> Iterator[list[str]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
 def make_fleet(count: int, **fields: Any) -> Any:
     """An exporter with ``count`` targets, straight into the tables."""
     from devices.models import Device
@@ -49,12 +54,13 @@ def make_fleet(count: int, **fields: Any) -> Any:
         kind="cubic",
         **{"base_url": "http://127.0.0.1:9", "interval_s": 3600, **fields},
     )
-    rows = Device.objects.bulk_create(
-        [Device(platform=platform, name=f"Player {mac}", mac=mac) for mac in macs(count)], batch_size=500
-    )
-    ExporterTarget.objects.bulk_create(
-        [ExporterTarget(exporter=exporter, device=row, external_id=row.mac) for row in rows], batch_size=500
-    )
+    for some in batched(macs(count), 500):  # or the memory of all of them would be taken for the poller's
+        rows = Device.objects.bulk_create(
+            [Device(platform=platform, name=f"Player {mac}", mac=mac) for mac in some]
+        )
+        ExporterTarget.objects.bulk_create(
+            [ExporterTarget(exporter=exporter, device=row, external_id=row.mac) for row in rows]
+        )
     return exporter
 
 

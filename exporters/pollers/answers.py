@@ -66,7 +66,7 @@ def reason_of_status(status: int) -> Reason | None:
 def read_json(body: bytes) -> object:
     """Decode JSON of any depth and content; ``ParseError`` (not_json, wrong_shape), nothing else."""
     try:
-        return json.loads(body, parse_constant=_refuse_constant)
+        return _decoder.decode(body.decode(json.detect_encoding(body), "surrogatepass"))  # as json.loads does
     except RecursionError:
         raise ParseError(Reason.WRONG_SHAPE) from None
     except ValueError:  # JSON, UTF-8 and numbers of thousands of digits alike
@@ -75,6 +75,9 @@ def read_json(body: bytes) -> object:
 
 def _refuse_constant(word: str) -> object:
     raise ValueError(word)
+
+
+_decoder = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def clean_text(value: object) -> str:
@@ -117,6 +120,7 @@ class Asker:
     def __init__(self, door: Door, settings: PollSettings, *, max_bytes: int) -> None:
         self._door = door
         self._settings = settings
+        self._base_url = settings.base_url.rstrip("/")
         self._max_bytes = max_bytes
         self._started = time.monotonic()
         self._next_turn = self._started
@@ -147,7 +151,7 @@ class Asker:
         """One request to ``base_url + path``; the body of a success, or ``AskError``."""
         await self._take_turn()
         started = time.monotonic()
-        self._trace(request=f"{method} {self._settings.base_url.rstrip('/')}{path}")
+        self._trace(request=f"{method} {self._base_url}{path}")
         try:
             response = await self._request(method, path, params, headers, body)
         except HttpFailure as exc:
@@ -193,24 +197,21 @@ class Asker:
     ) -> Response:
         """Through the door; a reset is tried once more, as the CMS may just have closed a kept
         connection, and our questions only read."""
-
-        async def once() -> Response:
-            return await self._door.request(
-                method,
-                self._settings.base_url.rstrip("/") + path,
-                params=params,
-                headers={"Accept": "application/json", **(headers or {})},
-                json=body,
-                deadline_s=min(self._settings.timeout_s, self._left_s()),
-                max_bytes=self._max_bytes,
-            )
-
-        try:
-            return await once()
-        except HttpFailure as exc:
-            if exc.reason != "reset":
-                raise
-        return await once()
+        for is_last in (False, True):
+            try:
+                return await self._door.request(
+                    method,
+                    self._base_url + path,
+                    params=params,
+                    headers={"Accept": "application/json", **(headers or {})},
+                    json=body,
+                    deadline_s=min(self._settings.timeout_s, self._left_s()),
+                    max_bytes=self._max_bytes,
+                )
+            except HttpFailure as exc:
+                if is_last or exc.reason != "reset":
+                    raise
+        raise AssertionError("the second try returns or raises")
 
     def _left_s(self) -> float:
         """Seconds that are left for a request; ``AskError`` when the round must not ask any more."""
@@ -229,21 +230,21 @@ async def each(
 
     A cautious round asks the first question alone, so that a CMS that is still down gets no others.
     """
-    answers: dict[int, Answer] = {}
+    answers: list[Any] = [None] * len(items)
     queue = iter(enumerate(items))
-    settings.progress.total = len(items)
+    settings.progress.done, settings.progress.total = 0, len(items)
 
     async def worker(most: int) -> None:
         for index, item in islice(queue, most):
             answers[index] = await work(item)
-            settings.progress.done = len(answers)
+            settings.progress.done += 1
 
     if settings.is_cautious:
         await worker(1)
     async with TaskGroup() as group:
         for _ in range(min(settings.concurrency, len(items))):
             group.create_task(worker(len(items)))
-    return [answers[index] for index in range(len(items))]
+    return answers
 
 
 def round_result(

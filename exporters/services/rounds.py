@@ -66,7 +66,7 @@ class _Row:
     noted_at: datetime | None
     stated: str
     reason: str
-    facts: dict[str, Any]
+    facts: Mapping[str, Any]
     is_changed: bool = False
 
 
@@ -117,7 +117,7 @@ def _load(exporter: Exporter, result: RoundResult, started_at: datetime) -> tupl
     One that was added after the round began waits for the next; unless it bears a status, which this
     round would vouch for without having asked.
     """
-    asked = {seen.external_id for seen in result.observations}
+    asked = {seen.external_id: seen for seen in result.observations}
     found = (
         ExporterTarget.objects.filter(exporter=exporter)
         .order_by("pk")
@@ -125,10 +125,13 @@ def _load(exporter: Exporter, result: RoundResult, started_at: datetime) -> tupl
             "pk", "external_id", "device_id", "device__name", "device__state", "device__observer_id", "status",
             "status_since", "noted_at", "stated", "reason", "facts", "created_at", "device__is_active",
         )
+        .iterator()
     )  # fmt: skip
     rows, retired = [], []
     for *values, created_at, is_active in found:
         row = _Row(*values)
+        if (seen := asked.get(row.external_id)) is not None and row.facts == seen.facts:
+            row.facts = seen.facts  # most devices say the same again: it is kept once
         if not is_active:
             retired.append(row)
         elif created_at < started_at or row.external_id in asked or row.status != DeviceState.UNKNOWN:

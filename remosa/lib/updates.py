@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 from django.db import connection, models
 
+AT_ONCE = 5000  # rows of one statement: a hundred thousand would be held three times over
+
 
 def update_each(model: type[models.Model], rows: Iterable[Any], fields: Collection[str]) -> None:
     """Set ``fields`` (no relations, no bytes) of each row, anything with these attributes and a ``pk``, in one go.
@@ -20,7 +22,8 @@ def update_each(model: type[models.Model], rows: Iterable[Any], fields: Collecti
     if not several:
         return
     if connection.vendor == "postgresql":
-        _from_json(model, several, columns)
+        for start in range(0, len(several), AT_ONCE):
+            _from_json(model, several[start : start + AT_ONCE], columns)
         return
     quote = connection.ops.quote_name
     assigned = ", ".join(f"{quote(str(column.column))} = %s" for column in columns)
