@@ -56,6 +56,7 @@ def with_proposals(cases: QuerySet[Case]) -> QuerySet[Case]:
         return Subquery(events.values("at")[:1])
 
     waits = Q(mode=Mode.SUGGEST, state__in=[CaseState.OPEN, CaseState.ACTING], last_proposal__isnull=False)
+    waits &= Q(job__is_enabled=True)  # a job that is switched off asks for nothing
     unanswered = Q(last_act__isnull=True) | Q(last_proposal__gt=F("last_act"))
     return cases.annotate(last_proposal=last("suggested"), last_act=last("acted")).annotate(
         proposed=When(
@@ -75,7 +76,7 @@ def needing_a_person() -> Q:
 def being_repaired() -> Q:
     """Cases that REMOSA works on by itself, for a queryset that went through ``with_proposals``."""
     works = Q(state__in=[CaseState.ACTING, CaseState.VERIFYING])
-    works |= Q(state=CaseState.OPEN, mode=Mode.AUTO, kind=Case.Kind.DEVICE)
+    works |= Q(state=CaseState.OPEN, mode=Mode.AUTO, kind=Case.Kind.DEVICE, job__is_enabled=True)
     return works & Q(proposed=False)
 
 
@@ -245,7 +246,7 @@ def _line(
     behind = run.rung if run is not None else 0
     step = step_sentence(
         state=case.state,
-        mode=case.mode,
+        mode=case.mode if case.job is not None and case.job.is_enabled else "off",
         attempts=behind if words and case.state in LIVE else case.attempts,
         max_attempts=len(rungs),
         command_state=deed.state if deed else "",

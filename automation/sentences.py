@@ -559,7 +559,8 @@ def step_sentence(
 ) -> str:
     """What REMOSA does about a case right now. ``refusal`` is the sentence of a guard that objects, or "".
 
-    ``current`` and ``following`` are the step that was taken last and the next one, where the job has a ladder.
+    ``mode`` is the job's, or "off" where the job is switched off or gone. ``current`` and ``following`` are the step
+    that was taken last and the next one, where the job has a ladder.
     """
     if state == "escalated":
         return why_sentence(outcome)
@@ -574,6 +575,10 @@ def step_sentence(
         return _while_acting(command_state, attempts, max_attempts, current)
     if waits_for_mass:
         return _("Waits for the mass case.")
+    if mode == "off":
+        return _(
+            "Its job is off or gone: nothing more is done unless a person does it, or switches the job on."
+        )
     if refusal:
         return _("Not acting yet. %(why)s") % {"why": refusal}
     if mode == "shadow":

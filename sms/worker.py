@@ -26,7 +26,7 @@ from sms.services.statuses import ask_statuses, due_status_rounds
 
 logger = logging.getLogger(__name__)
 INBOXES_AT_ONCE = 4
-GATHER_S = 0.002  # a queue that is full waits so long for more senders: they are given work together
+GATHER_S = 0.005  # a queue that is full waits so long for all senders but one: they are given work together
 
 
 class Worker:
@@ -39,6 +39,8 @@ class Worker:
         self._sent: list[Sent] = []
         self._no_more = False  # nothing will be sent any more
         self._is_waited_for = False  # the claiming thread could go on with one more sender
+        self._enough = max(1, threads - 1)  # the most that one platform gets at once
+        self._is_full = False  # the last look found work for all that were free
         self._claimed: queue.SimpleQueue[Claim | None] = queue.SimpleQueue()
         self._listener = Listener(stop)
         self._reading: dict[tuple[str, int], Future[None]] = {}
@@ -85,10 +87,10 @@ class Worker:
 
     def _hand_out(self, look: bool) -> None:
         """Claim as much as senders are free, again and again until nothing is due or nobody is free."""
-        self._is_waited_for, was_filled = True, False
-        while not self.stop.is_set() and (places := self._places(gather=was_filled)):
+        self._is_waited_for = True
+        while not self.stop.is_set() and (places := self._places(gather=self._is_full)):
             taken = self._take(places, look=look)
-            look, was_filled = False, len(taken.claims) == places
+            look, self._is_full = False, len(taken.claims) >= min(places, self._enough)
             with self._changed:
                 self._free -= len(taken.claims)
             for claim in taken.claims:
@@ -109,7 +111,7 @@ class Worker:
         """How many senders are free, and none while the settling is behind."""
         with self._changed:
             places = 0 if len(self._sent) >= self.threads else self._free
-        if not gather or places > self.threads // 2:
+        if not gather or places >= self._enough:
             return places
         time.sleep(GATHER_S)
         return self._places()

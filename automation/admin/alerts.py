@@ -241,6 +241,14 @@ class QuarantineFilter(admin.SimpleListFilter):
         return queryset.filter(unmapped__in=QUARANTINED, device=None) if self.value() == "1" else queryset
 
 
+OF_THE_RULE = ("alertname", "severity", "job", "rulename", "grafana_folder")
+
+
+def _as_a_name(label: str) -> tuple[bool, str]:
+    """Labels in the order in which they are likely to name a device: what a whole rule shares comes last."""
+    return label in OF_THE_RULE, label
+
+
 class FromAlertForm(forms.Form):
     """Which of this alert's labels names the device, and how."""
 
@@ -298,7 +306,7 @@ class AlertAdmin(PlatformAdmin):
     def deed_form(self, request: HttpRequest, deed: Deed, row: Alert) -> forms.Form:
         form = super().deed_form(request, deed, row)
         if isinstance(form, FromAlertForm):
-            names = sorted(name for name in row.labels if name.isidentifier())
+            names = sorted((name for name in row.labels if name.isidentifier()), key=_as_a_name)
             form.fields["label"].choices = [(name, f"{name} = {row.labels[name]}") for name in names]
             form.fields["device"].queryset = (
                 Device.objects.visible_to(request.user).of(row.platform_id).filter(is_active=True)

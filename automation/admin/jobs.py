@@ -23,12 +23,13 @@ from automation.dry_run import DryRun, dry_run
 from automation.job_templates import TEMPLATES, template_of
 from automation.ladder import rung_of
 from automation.models import Job, JobState, JobVersion, Webhook
+from automation.repairs import REBOOT
 from automation.selectors import rung_words, webhook_names
 from automation.sentences import job_sentence, manners_sentence, refusal_sentence, span_words
 from automation.services import jobs
 from automation.sources import devices_of
 from automation.states import Mode
-from devices.catalogue import DARKENING, ParamError, render
+from devices.catalogue import ParamError, render
 from devices.display import state_pill
 from devices.models import CommandTemplate, Device, Site
 from platforms import switches
@@ -103,12 +104,11 @@ class JobForm(forms.ModelForm):
 
 
 def repair_commands() -> list[tuple[str, str]]:
-    """(key, name) of the commands that cut the power and bring it back by themselves."""
+    """(key, name) of the commands that a job may send: the output is on again afterwards, by itself."""
     names: dict[str, str] = {}
-    for template in (
-        CommandTemplate.objects.filter(power__in=DARKENING).select_related("model").order_by("key")
-    ):
-        names.setdefault(template.key, template.name)
+    for template in CommandTemplate.objects.select_related("model").order_by("key"):
+        if template.is_repair:
+            names.setdefault(template.key, template.name)
     return [(key, f"{name} ({key})") for key, name in names.items()]
 
 
@@ -381,8 +381,8 @@ class JobAdmin(PlatformAdmin):
         initial = super().get_changeform_initial_data(request)
         initial.pop("template", None)
         if template is None:
-            return initial
-        return {"name": str(template.title), "template_key": "power_cycle", **template.fields, **initial}
+            return {"template_key": REBOOT, "params": {"minutes": 1}, **initial}
+        return {"name": str(template.title), "template_key": REBOOT, **template.fields, **initial}
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], **kwargs: Any

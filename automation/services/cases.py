@@ -538,6 +538,8 @@ def proposal_until(case: Case, *, now: datetime) -> datetime | None:
     """Until when the next step may be approved; None when nobody is asked, or nobody has answered in time."""
     if case.state not in STILL_WANTED or case.kind != Case.Kind.DEVICE:
         return None
+    if case.job is None or not case.job.is_enabled:
+        return None
     proposal = _proposals(case).first()
     until = proposal.at + SUGGESTION if proposal is not None else None
     return until if until is not None and now < until else None

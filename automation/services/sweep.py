@@ -67,7 +67,12 @@ def ring_again(*, now: datetime) -> None:
     ringing = [
         ("escalated", told.filter(state=CaseState.ESCALATED)),
         ("verified", told.filter(state=CaseState.VERIFIED, closed_at__gte=now - LATELY)),
-        ("suggested", told.filter(state__in=[CaseState.OPEN, CaseState.ACTING], job__mode=Mode.SUGGEST)),
+        (
+            "suggested",
+            told.filter(
+                state__in=[CaseState.OPEN, CaseState.ACTING], job__mode=Mode.SUGGEST, job__is_enabled=True
+            ),
+        ),
     ]
     for kind, rows in ringing:
         for case in rows[:SWEEP]:

@@ -108,27 +108,29 @@ def _spread(sql: str, arguments: Sequence[Any]) -> tuple[str, Sequence[Any]]:
 
 @dataclass(frozen=True)
 class Change:
-    """A statement that changes rows, with its values, as the database takes them."""
+    """A statement that changes rows: pieces of its text, each with its values as the database takes them."""
 
-    sql: str
-    values: Sequence[Any]
+    pieces: Sequence[tuple[str, Sequence[Any]]]
 
 
-def execute(*statements: Change) -> list[int]:
+def execute(*changes: Change) -> list[int]:
     """Execute them in this order, in the caller's transaction; how many rows each changed.
 
-    PostgreSQL gets them in one message, as the way to it and back takes longer than most of them.
+    PostgreSQL gets them in one message, as the way to it and back takes longer than most of them. The values are
+    put in piece by piece: psycopg remembers how to do that for a short text alone.
     """
-    in_one = connection.vendor == "postgresql"
-    if in_one and len(statements) > 1:
-        values = [value for one in statements for value in one.values]
-        statements = (Change("; ".join(one.sql for one in statements), values),)
-    counts = []
+    counts: list[int] = []
     with transaction.mark_for_rollback_on_error(connection.alias), connection.cursor() as cursor:
-        for one in statements:
-            cursor.execute(one.sql, one.values)
+        if connection.vendor != "postgresql":
+            for one in changes:
+                values = [value for _text, values in one.pieces for value in values]
+                cursor.execute("".join(text for text, _values in one.pieces), values)
+                counts.append(cursor.rowcount)
+        elif changes:
+            texts = ("".join(cursor.mogrify(*piece) for piece in one.pieces) for one in changes)
+            cursor.execute("; ".join(texts))
             counts.append(cursor.rowcount)
-            while in_one and cursor.nextset():
+            while cursor.nextset():
                 counts.append(cursor.rowcount)
     return counts
 
@@ -152,7 +154,7 @@ class PreparedUpdate:
             query.add_update_values(columns)
             self._prepared[connection.vendor] = query.get_compiler(connection=connection).as_sql()
         sql, parameters = self._prepared[connection.vendor]
-        return Change(sql, _values(parameters, given))
+        return Change([(sql, _values(parameters, given))])
 
 
 def inserting(rows: Sequence[models.Model]) -> Change:
@@ -164,7 +166,6 @@ def inserting(rows: Sequence[models.Model]) -> Change:
             columns[database.ops.quote_name(field.column or "")] = values
     place = f"({', '.join(['%s'] * len(columns))})"
     table = database.ops.quote_name(rows[0]._meta.db_table)
-    return Change(
-        f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([place] * len(rows))}",  # noqa: S608  ours
-        [value for row in zip(*columns.values(), strict=True) for value in row],
-    )
+    first, *others = zip(*columns.values(), strict=True)
+    head = f"INSERT INTO {table} ({', '.join(columns)}) VALUES "  # noqa: S608  names of ours
+    return Change([(head + place, first), *((f", {place}", row) for row in others)])

@@ -71,7 +71,7 @@ class SmsMessage(models.Model):
         ordering = ["-created_at"]
         indexes = [
             models.Index(  # the claim: platforms take turns
-                fields=["platform", "next_attempt_at"],
+                fields=["platform", "next_attempt_at", "created_at"],
                 name="sms_due_of_platform",
                 condition=models.Q(state=SmsState.QUEUED),
             ),

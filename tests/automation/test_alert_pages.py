@@ -98,6 +98,11 @@ def test_a_quarantined_alert_gets_its_mapping(north: Platform, alice: User) -> N
 
     listed = client.get(url_of("alert_changelist") + "?quarantine=1").content.decode()
     assert listed.count("Dark") >= 2
+    asked = client.get(url_of("alert_create_mapping", first.pk)).context["form"]
+    assert [name for name, _shown in asked.fields["label"].choices] == [
+        "screen",
+        "alertname",
+    ]  # likeliest first
     done = client.post(url_of("alert_create_mapping", first.pk), {"label": "screen", "by": "mac"})
     fixed = client.post(
         url_of("alert_create_mapping", second.pk), {"label": "instance", "by": "device", "device": wall.pk}

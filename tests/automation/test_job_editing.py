@@ -406,3 +406,15 @@ def test_the_api_tells_a_dry_run(north: Platform, api: APIClient, monkeypatch: p
 
     assert (found["matching"], found["breach"], len(found["lines"])) == (3, 0, 3)
     assert {line["would"] for line in found["lines"]} == {"nothing"}
+
+
+def test_a_new_job_reboots_unless_told_otherwise_and_offers_no_command_that_leaves_the_output_off(
+    console: Client,
+) -> None:
+    form = console.get(reverse("admin:automation_job_add")).context["adminform"].form
+
+    offered = {key for key, _name in form.fields["template_key"].choices}
+    assert {"power_cycle"} <= offered
+    assert offered.isdisjoint({"power_off", "off_after", "schedule_off"})
+    assert form["template_key"].value() == "power_cycle"
+    assert form["params"].value() == "minutes = 1"

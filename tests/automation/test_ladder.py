@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 
 from automation.ladder import CYCLE, Do, rung_of, validate_ladder
 from automation.models import ActionCall, ActionRun, Case, Job, Webhook
-from automation.selectors import case_lines, ladder_lines
+from automation.selectors import being_repaired, case_lines, ladder_lines, with_proposals
 from automation.services import actions, attempts, cases
 from automation.services.cases import advance_case, approve, proposal_until, repair_now
 from devices.models import Command
@@ -337,6 +337,24 @@ def test_a_soft_step_is_proposed_and_approved_by_a_person(
     assert ActionCall.objects.get(kind="webhook").by == "boss"
     asked = AuditEvent.objects.get(verb="action.requested", after__kind="webhook")
     assert asked.actor_id == str(person.pk)
+
+
+def test_a_job_that_is_switched_off_proposes_nothing_any_more(north: Platform) -> None:
+    world = make_world(north, SHORT, mode="suggest")
+    person = make_user("boss", platform=north, role="manager")
+    case = world.until_fired(world.players[0])
+    assert with_proposals(Case.objects.filter(pk=case.pk)).get().proposed
+
+    Job.objects.filter(pk=case.job_id).update(is_enabled=False)
+
+    rows = with_proposals(Case.objects.select_related("device__site", "job", "parent").filter(pk=case.pk))
+    (line,) = case_lines(rows, now=world.now)
+    assert "off or gone" in line.step
+    assert not line.needs_person
+    assert not rows.filter(being_repaired()).exists()
+    assert proposal_until(fresh(case), now=world.now) is None
+    assert not approve(fresh(case), by=person, now=world.now)
+    assert Command.objects.count() == 0
 
 
 def test_a_proposal_that_nobody_answers_is_over(north: Platform) -> None:
