@@ -84,10 +84,21 @@ def project_on(database_url: str, **environment: str) -> Iterator[None]:
     from django.conf import settings
 
     settings.DEBUG = False  # it makes Django keep every query
+    os.environ.update(as_in_production())
     yield
     from django.db import connections
 
     connections.close_all()
+
+
+def as_in_production() -> dict[str, str]:
+    """The environment for processes that work as those of ``make run`` do: with DEBUG Django keeps every statement."""
+    from django.conf import settings
+
+    return {
+        "DEBUG": "false", "SECRET_KEY": settings.SECRET_KEY, "AUDIT_KEYS": ",".join(settings.AUDIT_KEYS),
+        "FIELD_ENCRYPTION_KEYS": ",".join(settings.FIELD_ENCRYPTION_KEYS),
+    }  # fmt: skip
 
 
 @contextmanager
