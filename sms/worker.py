@@ -90,7 +90,7 @@ class Worker:
         self._is_waited_for = True
         while not self.stop.is_set() and (places := self._places(gather=self._is_full)):
             taken = self._take(places, look=look)
-            look, self._is_full = False, len(taken.claims) >= min(places, self._enough)
+            look, self._is_full = False, len(taken.claims) == places or self.pump.turns.hold_back()
             with self._changed:
                 self._free -= len(taken.claims)
             for claim in taken.claims:
