@@ -9,6 +9,8 @@ from django.test import RequestFactory
 
 from remosa import wsgi
 
+pytestmark = pytest.mark.django_db  # the end of a request looks after the connections that there are
+
 
 @pytest.fixture
 def finished() -> Any:
