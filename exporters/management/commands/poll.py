@@ -39,22 +39,23 @@ class Command(BaseCommand):
                 for done in runner.run(poll_once(pace, only)):
                     self.stdout.write(describe(done))
             else:
-                runner.run(poll_until_stopped(pace))
+                runner.run(self.poll_until_stopped(pace))
+
+    async def poll_until_stopped(self, pace: Pace) -> None:
+        """The process: SIGTERM and Ctrl-C end it in good order."""
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        self.stdout.write("poll: started")
+        self.stdout.flush()
+        async with open_loop(pace) as loop:
+            await loop.run(stop)
 
 
 async def poll_once(pace: Pace, only: list[int] | None) -> list[Round]:
     """One round of each exporter that is due."""
     async with open_loop(pace) as loop:
         return await loop.run_once(only=only)
-
-
-async def poll_until_stopped(pace: Pace) -> None:
-    """The process: SIGTERM and Ctrl-C end it in good order."""
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with open_loop(pace) as loop:
-        await loop.run(stop)
 
 
 def fast_loop() -> asyncio.AbstractEventLoop:
