@@ -1,4 +1,4 @@
-"""Per request: an id for logs and audit, and the person's own language and time zone."""
+"""Per request: an id for logs and audit, the short way of other programs, a person's own language and time zone."""
 
 import ipaddress
 import re

@@ -31,12 +31,13 @@ from automation.sources import devices_of
 from automation.states import Mode
 from devices.catalogue import ParamError, render
 from devices.display import state_pill
-from devices.models import CommandTemplate, Device, Site
+from devices.models import CommandTemplate, Site
 from platforms import switches
 from platforms.admin_base import PlatformAdmin
 from platforms.console.deeds import Deed, ReasonForm
-from platforms.console.display import DASH, ago, pill
+from platforms.console.display import ago, pill
 from platforms.console.fields import LabelsField, WeekField, hours_text, labels_text
+from platforms.console.history import in_words
 from platforms.models import KillSwitch
 from platforms.roles import Perm
 from remosa.lib.clock import utcnow
@@ -203,33 +204,26 @@ def ladder_words(job: Job) -> list[str]:
     return rung_words(job.rungs, webhook_names(job.rungs))
 
 
-def shown_value(field: str, value: Any) -> str:
+def shown_value(field: str, value: Any, user: Any) -> str:
     """One value of a rule, for reading."""
-    if value in (None, "", [], {}):
-        return DASH
-    if field == "hours":
+    if field == "hours" and value:
         return hours_text(value)
-    if field == "ladder":
+    if field == "ladder" and value:
         rungs = [rung_of(step) for step in value]
         return "; ".join(rung_words(rungs, webhook_names(rungs)))
-    column = Job._meta.get_field(field)
-    if column.is_relation and not isinstance(value, list):
-        found = column.remote_field.model._default_manager.filter(pk=value).first()
-        return str(found or value)
-    if isinstance(value, list):
-        names = Device.objects.filter(pk__in=value).order_by("name").values_list("name", flat=True)
-        return ", ".join(names[:SHOWN_DEVICES]) or DASH
-    if isinstance(value, dict):
+    if isinstance(value, dict) and value:
         return labels_text(value)
-    if isinstance(value, bool):
-        return _g("yes") if value else _g("no")
-    return str(dict(column.flatchoices).get(value, value))
+    return in_words(Job._meta.get_field(field), value, user)
 
 
-def shown_changes(changes: list[tuple[str, Any, Any]]) -> list[tuple[str, str, str]]:
+def shown_changes(changes: list[tuple[str, Any, Any]], user: Any) -> list[tuple[str, str, str]]:
     """(name of the column, before, after) for reading."""
     return [
-        (str(Job._meta.get_field(field).verbose_name), shown_value(field, old), shown_value(field, new))
+        (
+            str(Job._meta.get_field(field).verbose_name),
+            shown_value(field, old, user),
+            shown_value(field, new, user),
+        )
         for field, old, new in changes
     ]
 
@@ -438,7 +432,9 @@ class JobAdmin(PlatformAdmin):
             context |= {"tried": found, "tried_lines": shown_lines(found), "tried_sentence": sentence_of(row)}
         if deed.name == "restore":
             found_versions = jobs.versions_of(row)[:SHOWN_VERSIONS]
-            context["versions"] = [(version, shown_changes(changes)) for version, changes in found_versions]
+            context["versions"] = [
+                (version, shown_changes(changes, request.user)) for version, changes in found_versions
+            ]
         return super().ask(request, deed, row, form, **context)
 
     def head_context(self, request: HttpRequest, row: Job) -> dict[str, Any]:

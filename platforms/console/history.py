@@ -27,8 +27,8 @@ def with_changes(line: AuditEvent, user: Any) -> AuditEvent:
     line.shown_changes = [
         (
             str(columns[name].verbose_name) if name in columns else name,
-            _in_words(columns.get(name), before.get(name), user),
-            _in_words(columns.get(name), after.get(name), user),
+            in_words(columns.get(name), before.get(name), user),
+            in_words(columns.get(name), after.get(name), user),
         )
         for name in list(dict.fromkeys([*after, *before]))[:MOST]
     ]
@@ -43,7 +43,8 @@ def _columns_of(target_type: str) -> dict[str, Any]:
     return {column.name: column for column in [*options.concrete_fields, *options.many_to_many]}
 
 
-def _in_words(column: Any, value: Any, user: Any) -> str:
+def in_words(column: Any, value: Any, user: Any) -> str:
+    """The value of a column (None: it is no column) as ``user`` may read it."""
     if value in (None, "", [], {}):
         return DASH
     if isinstance(value, bool):
