@@ -19,7 +19,7 @@ from django.db.models.functions import Floor
 
 from platforms.errors import QuotaExceeded
 from platforms.models import Platform, QuotaReservation, Usage
-from remosa.lib.prepared import Change, Given, PreparedQuery, PreparedUpdate, each_given, execute
+from remosa.lib.prepared import Change, Given, PreparedQuery, PreparedUpdate, each_given, execute, padded
 
 SMS = "sms"
 DEVICES = "devices"
@@ -105,7 +105,8 @@ def settle_all(keys: Collection[uuid.UUID], *, spent: bool) -> frozenset[uuid.UU
 
 def hold(keys: Collection[uuid.UUID]) -> list[QuotaReservation]:
     """Those of these reservations that are not settled yet, locked."""
-    return _held(len(keys)).objects(key=list(keys)) if keys else []
+    given = padded(list(keys)) if keys else []
+    return _held(len(given)).objects(key=given) if given else []
 
 
 def settlement(held: Sequence[QuotaReservation], *, spent: bool) -> list[Change]:
@@ -113,11 +114,12 @@ def settlement(held: Sequence[QuotaReservation], *, spent: bool) -> list[Change]
     if not held:
         return []
     target = QuotaReservation.State.COMMITTED if spent else QuotaReservation.State.RELEASED
+    keys = padded([row.key for row in held])
     units: Counter[tuple[int, str, str]] = Counter()
     for row in held:
         units[row.platform_id, row.kind, row.period] += row.units
     return [
-        _settling(len(held)).with_values(key=[row.key for row in held], state=target),
+        _settling(len(keys)).with_values(key=keys, state=target),
         *(
             _counting.with_values(
                 platform=platform_id, kind=kind, period=period, reserved=sum_, used=sum_ if spent else 0

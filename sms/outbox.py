@@ -76,6 +76,16 @@ REF_LENGTH = 100
 # what must still hold when a message to people passes the barrier
 MAY_LEAVE = Q(Exists(Platform.objects.filter(pk=OuterRef("platform_id"), is_active=True)), expires_at__gt=NOW)
 
+
+def _to_reap(**which: Any) -> PreparedQuery:
+    rows = SmsMessage.objects.select_related("platform", "command").order_by("pk")
+    return PreparedQuery(lambda: rows.filter(**which)[:REAP_AT_ONCE])
+
+
+CLAIMED_AND_LEFT = _to_reap(state=SmsState.CLAIMED, lease_until__lte=NOW)
+SENDING_AND_LEFT = _to_reap(state=SmsState.SENDING, lease_until__lte=NOW)
+TOO_LATE = _to_reap(state=SmsState.QUEUED, expires_at__lte=NOW)
+
 Checkpoint = Callable[[str, uuid.UUID], None]
 Due = Callable[[int, datetime], list[SmsMessage]]  # up to so many rows that are due now, locked
 
@@ -382,11 +392,8 @@ class Pump:
     def _due_of(self, platform_id: int, at_most: int, now: datetime) -> list[SmsMessage]:
         """The first due rows of a platform, locked."""
         if at_most not in self._first_due:
-            self._first_due[at_most] = PreparedQuery(
-                lambda: self._locked(self._due(NOW).filter(platform=Given("platform", Platform._meta.pk)))[
-                    :at_most
-                ]
-            )
+            mine = self._due(NOW).filter(platform=Given("platform", Platform._meta.pk))
+            self._first_due[at_most] = PreparedQuery(lambda: self._locked(mine)[:at_most])
         return self._first_due[at_most].objects(now=now, platform=platform_id)
 
     def _due_alone(self, message_id: uuid.UUID, at_most: int, now: datetime) -> list[SmsMessage]:
@@ -706,15 +713,12 @@ class Pump:
     def reap(self) -> int:
         """Say what became of the rows whose worker died and of those that are too late; how many moved."""
         now = self.now()
-        rows = SmsMessage.objects.select_related("platform", "command").order_by("pk")
-        left = rows.filter(lease_until__lte=now)
         work = [
-            (left.filter(state=SmsState.CLAIMED), self._reap_claimed),
-            (left.filter(state=SmsState.SENDING), self._reap_sending),
-            (rows.filter(state=SmsState.QUEUED, expires_at__lte=now), self._reap_late),
-        ]
+            (CLAIMED_AND_LEFT, self._reap_claimed), (SENDING_AND_LEFT, self._reap_sending),
+            (TOO_LATE, self._reap_late),
+        ]  # fmt: skip
         return sum(
-            self._reap_safely(row, how, now=now) for found, how in work for row in list(found[:REAP_AT_ONCE])
+            self._reap_safely(row, how, now=now) for found, how in work for row in found.objects(now=now)
         )
 
     def _reap_safely(

@@ -26,6 +26,8 @@ from devices.services.rules import rules_for
 from devices.services.schedules import due_schedules, run_schedule
 from devices.states import AWAITING_REPLY, MAY_HAVE_ACTED, CommandState, DeviceState
 from platforms import audit
+from remosa.lib.lifecycle import NOW
+from remosa.lib.prepared import PreparedQuery
 
 logger = logging.getLogger(__name__)
 S = CommandState
@@ -296,22 +298,31 @@ def _settle_reply(command: Command, verdict: ReplyVerdict, *, at: datetime) -> N
 
 def sweep_commands(*, now: datetime) -> int:
     """Settle what time has decided; the number of commands moved. Any process may run it at any time."""
-    known = Command.objects.select_related("target").order_by("state_changed_at")
     due = [
-        (known.filter(state=S.REQUESTED, expires_at__lte=now), _expire),
-        (known.filter(state__in=[S.SENT, S.DELIVERED], verify_until__lte=now), _give_up),
-        (known.filter(state=S.UNKNOWN, quarantine_until__lte=now), _call_operator),
-        # a repair asked for by a person has no case behind it: its target decides at the deadline
-        (
-            known.filter(state=S.REPLIED, case_id=None, target__isnull=False, verify_until__lte=now),
-            _look_at_target,
-        ),
-    ]
-    moved = sum(_safely(settle, command, now=now) for rows, settle in due for command in list(rows[:SWEEP]))
+        (LATE, _expire), (WITHOUT_PROOF, _give_up), (OUT_OF_QUARANTINE, _call_operator),
+        (AT_DEADLINE, _look_at_target),
+    ]  # fmt: skip
+    moved = sum(
+        _safely(settle, command, now=now) for rows, settle in due for command in rows.objects(now=now)
+    )
     moved += sum(_safely(see_to, key, now=now) for key in due_stories(now=now, limit=SWEEP))
     moved += sum(_safely(run_schedule, key, now=now) for key in due_schedules(now=now, limit=SWEEP))
-    waiting = Command.objects.filter(state=S.REQUESTED).order_by().values_list("device_id", flat=True)
-    return moved + sum(_safely(_send_on, key, now=now) for key in list(waiting.distinct()[:SWEEP]))
+    return moved + sum(_safely(_send_on, key, now=now) for (key,) in DEVICES_THAT_WAIT.rows())
+
+
+def _due(**which: Any) -> PreparedQuery:
+    known = Command.objects.select_related("target").order_by("state_changed_at")
+    return PreparedQuery(lambda: known.filter(**which)[:SWEEP])
+
+
+LATE = _due(state=S.REQUESTED, expires_at__lte=NOW)
+WITHOUT_PROOF = _due(state__in=[S.SENT, S.DELIVERED], verify_until__lte=NOW)
+OUT_OF_QUARANTINE = _due(state=S.UNKNOWN, quarantine_until__lte=NOW)
+# a repair asked for by a person has no case behind it: its target decides at the deadline
+AT_DEADLINE = _due(state=S.REPLIED, case_id=None, target__isnull=False, verify_until__lte=NOW)
+DEVICES_THAT_WAIT = PreparedQuery(
+    lambda: Command.objects.filter(state=S.REQUESTED).order_by().values_list("device_id").distinct()[:SWEEP]
+)
 
 
 def _safely(settle: Callable[..., bool], subject: Any, *, now: datetime) -> bool:

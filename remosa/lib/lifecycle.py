@@ -14,7 +14,7 @@ from typing import Any
 
 from django.db import models, transaction
 
-from remosa.lib.prepared import Change, Given, PreparedUpdate, execute, inserting
+from remosa.lib.prepared import Change, Given, PreparedUpdate, execute, inserting, padded
 
 NOW = Given("now", models.DateTimeField())  # for the ``where`` of ``move_all``
 READS = 4  # the first look and three more: another worker moved the row between our look and our update
@@ -125,10 +125,12 @@ class Lifecycle:
         differ = {name: values for name, values in each.items() if name not in alike}
         changes = {"state": str(target), "state_changed_at": now, **fields, **alike}
         fences = [row.fence for row in rows]  # type: ignore[attr-defined]
-        seen = {"now": now, "_source": source, "_pk": [row.pk for row in rows], "_fence": fences}
-        update = _moving_all(model, len(rows), tuple(changes), tuple(differ), raise_fence, where)
+        lists = {"_pk": [row.pk for row in rows], "_fence": fences, **differ}
+        given = {name: padded(values) for name, values in lists.items()}
+        update = _moving_all(model, len(given["_pk"]), tuple(changes), tuple(differ), raise_fence, where)
         event = _history(rows, from_state=source, to_state=str(target), at=now, why=why, by=by)
-        if execute(update.with_values(**seen, **changes, **differ), *event)[0] != len(rows):
+        moved = execute(update.with_values(now=now, _source=source, **given, **changes), *event)[0]
+        if moved != len(rows):
             raise NotAllMoved
         for place, row in enumerate(rows):
             own = {name: values[place] for name, values in differ.items()}

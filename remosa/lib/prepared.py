@@ -41,6 +41,14 @@ def each_given(name: str, field: "models.Field[Any, Any]", count: int) -> list[A
     return [Given(name, field, place) for place in range(count)]
 
 
+def padded(values: Sequence[Any]) -> list[Any]:
+    """``values`` with the last one repeated, up to a power of two: so few statements serve every length.
+
+    For conditions that may be said twice: ``…__in``, or alternatives of a WHERE.
+    """
+    return [*values, *[values[-1]] * ((1 << (len(values) - 1).bit_length()) - len(values))]
+
+
 def _values(parameters: Sequence[Any], given: Mapping[str, Any]) -> list[Any]:
     database = connections[connection.alias]  # looked up once
     return [one.value(given, database) if isinstance(one, Given) else one for one in parameters]

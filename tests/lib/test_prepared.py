@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, connection, models, transaction
 
-from remosa.lib.prepared import Given, PreparedQuery, PreparedUpdate, each_given, execute, inserting
+from remosa.lib.prepared import Given, PreparedQuery, PreparedUpdate, each_given, execute, inserting, padded
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
@@ -180,3 +180,9 @@ def test_failure_of_one_leaves_nothing_of_the_others() -> None:
         both()
 
     assert not Room.objects.exists()
+
+
+@pytest.mark.parametrize(("count", "padded_count"), [(1, 1), (2, 2), (3, 4), (4, 4), (5, 8), (17, 32)])
+def test_a_list_is_padded_to_a_power_of_two_by_its_last_value(count: int, padded_count: int) -> None:
+    values = list(range(count))
+    assert padded(values) == values + [count - 1] * (padded_count - count)

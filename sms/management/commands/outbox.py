@@ -2,11 +2,14 @@
 
 import signal
 import threading
+from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandParser
 
+from remosa.lib.registry import backend
 from sms.outbox import Pump, owner_name
 from sms.worker import Worker
 
@@ -33,6 +36,9 @@ class Command(BaseCommand):
         if options["once"]:
             self.stdout.write(str(pump.run_once(threads=options["threads"])))
             return
+        for kind in settings.SMS_GATEWAYS:  # what they import must not hold up the first SMS
+            with suppress(ImproperlyConfigured):  # said where it is used
+                backend("SMS_GATEWAYS", kind)
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
