@@ -8,6 +8,7 @@ where there are any, and leaves a line in the audit.
 """
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -22,10 +23,12 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.views import ChangeList
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from platforms import audit
 from platforms.console.confirmation import confirmed_again
 from platforms.console.deeds import DeedsMixin, refusal_sentence
+from platforms.console.fields import SpanField, is_span, read_span
 from platforms.console.filters import ChoicesDropdownFilter, ScopedRelatedFilter
 from platforms.console.grants import grants_of
 from platforms.console.history import with_changes
@@ -246,9 +249,19 @@ class SafePages(ModelAdmin):
             view = confirmed_again(view)
         return view(request, object_id, extra_context)
 
+    @property
+    def readonly_preprocess_fields(self) -> dict[str, Any]:
+        """What unfold does to values that may only be read: durations in words."""
+        return {column.name: read_span for column in self.model._meta.concrete_fields if is_span(column)}
+
     def formfield_for_dbfield(
         self, db_field: models.Field, request: HttpRequest, **kwargs: Any
     ) -> forms.Field | None:
+        if is_span(db_field):
+            kwargs |= {
+                "form_class": partial(SpanField, column=db_field),
+                "widget": UnfoldAdminTextInputWidget(),
+            }
         if isinstance(db_field, models.URLField):
             kwargs["assume_scheme"] = "https"
         return super().formfield_for_dbfield(db_field, request, **kwargs)

@@ -101,7 +101,7 @@ class Job(models.Model):
         help_text=_('Each selector must carry platform_id="<number>" of this platform; the result is compared below.'),
     )  # fmt: skip
     promql_range_s = models.FloatField(
-        _("over the last, seconds"), null=True, blank=True,
+        _("over the last"), null=True, blank=True,
         validators=[MinValueValidator(60), MaxValueValidator(DAY_S)],
         help_text=_("The comparison must be true all that time. Empty: at the present moment."),
     )  # fmt: skip
@@ -110,7 +110,7 @@ class Job(models.Model):
         help_text=_("Of the player, or of the socket that powers it; the player must have no connection since."),
     )  # fmt: skip
     event_within_s = models.FloatField(
-        _("counts for, seconds"), default=3600, validators=[MinValueValidator(60), MaxValueValidator(7 * DAY_S)],
+        _("counts for"), default=3600, validators=[MinValueValidator(60), MaxValueValidator(7 * DAY_S)],
         help_text=_("How long after the event the job still looks at the player."),
     )  # fmt: skip
     cron = models.CharField(
@@ -129,7 +129,7 @@ class Job(models.Model):
         help_text=_("The condition is over only when the value is past this one. Empty: the value above."),
     )  # fmt: skip
     hold_s = models.FloatField(
-        _("hold, seconds"), default=600, validators=[MinValueValidator(0), MaxValueValidator(DAY_S)],
+        _("hold"), default=600, validators=[MinValueValidator(0), MaxValueValidator(DAY_S)],
         help_text=_("The condition must hold this long."),
     )  # fmt: skip
     fresh_samples = models.PositiveSmallIntegerField(
@@ -137,7 +137,7 @@ class Job(models.Model):
         help_text=_("And at least this many new observations must agree."),
     )  # fmt: skip
     keep_firing_s = models.FloatField(
-        _("stays raised for, seconds"), default=0, validators=[MinValueValidator(0), MaxValueValidator(DAY_S)],
+        _("stays raised for"), default=0, validators=[MinValueValidator(0), MaxValueValidator(DAY_S)],
         help_text=_("A case is not closed before all has been well for this long."),
     )  # fmt: skip
     flap_changes = models.PositiveSmallIntegerField(
@@ -145,7 +145,7 @@ class Job(models.Model):
         help_text=_("A device that goes and comes so often is left to a person. 0: never."),
     )  # fmt: skip
     flap_window_s = models.FloatField(
-        _("flapping: within, seconds"), default=3600, validators=[MinValueValidator(60), MaxValueValidator(DAY_S)]
+        _("flapping: within"), default=3600, validators=[MinValueValidator(60), MaxValueValidator(DAY_S)]
     )  # fmt: skip
     hours = models.JSONField(
         _("broadcast hours"), default=dict, blank=True, validators=[validate_week],
@@ -155,18 +155,18 @@ class Job(models.Model):
         _("in broadcast hours"), max_length=8, choices=OnAir.choices, default=OnAir.SUGGEST
     )
     on_air_wait_s = models.FloatField(
-        _("wait in broadcast hours, seconds"), default=1800,
+        _("wait in broadcast hours"), default=1800,
         validators=[MinValueValidator(0), MaxValueValidator(DAY_S)],
     )  # fmt: skip
     off_air = models.CharField(
         _("outside broadcast hours"), max_length=8, choices=OffAir.choices, default=OffAir.BEFORE
     )
     lead_s = models.FloatField(
-        _("before the opening, seconds"), default=3600,
+        _("before the opening"), default=3600,
         validators=[MinValueValidator(0), MaxValueValidator(DAY_S)],
     )  # fmt: skip
     evidence_max_age_s = models.FloatField(
-        _("evidence not older than, seconds"), null=True, blank=True, validators=[MinValueValidator(1)],
+        _("evidence not older than"), null=True, blank=True, validators=[MinValueValidator(1)],
         help_text=_("Empty: two poll intervals."),
     )  # fmt: skip
     overlap = models.CharField(
@@ -183,7 +183,7 @@ class Job(models.Model):
         _("attempts per case"), default=2, validators=[MinValueValidator(1), MaxValueValidator(5)]
     )
     cooldown_s = models.FloatField(
-        _("pause per device, seconds"),
+        _("pause per device"),
         default=3600,
         validators=[MinValueValidator(0), MaxValueValidator(7 * DAY_S)],
     )
@@ -197,18 +197,18 @@ class Job(models.Model):
         help_text=_("A device that needs more is chronic, and needs a person."),
     )
     patience_s = models.FloatField(
-        _("tell a person after, seconds"),
+        _("tell a person after"),
         default=1800,
         validators=[MinValueValidator(1), MaxValueValidator(DAY_S)],
         help_text=_("How long guards may refuse an action before the case is handed to a person."),
     )
     verify_s = models.FloatField(
-        _("must be back within, seconds"),
+        _("must be back within"),
         default=900,
         validators=[MinValueValidator(1), MaxValueValidator(DAY_S)],
     )
     stable_s = models.FloatField(
-        _("and stay for, seconds"), default=300, validators=[MinValueValidator(0), MaxValueValidator(DAY_S)]
+        _("and stay for"), default=300, validators=[MinValueValidator(0), MaxValueValidator(DAY_S)]
     )
     may_darken_others = models.BooleanField(
         _("may darken healthy neighbours"),

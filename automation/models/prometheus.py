@@ -14,7 +14,7 @@ class PrometheusConnection(models.Model):
         _("user name"), max_length=100, blank=True, help_text=_("Empty: the key is sent as Bearer.")
     )
     secret = EncryptedTextField(_("key or password"), blank=True, default="")
-    timeout_s = models.FloatField(_("timeout, seconds"), default=10.0)
+    timeout_s = models.FloatField(_("timeout"), default=10.0)
     last_ok_at = models.DateTimeField(_("last worked"), null=True, editable=False)
     last_error = models.CharField(_("last error"), max_length=300, blank=True, editable=False)
 

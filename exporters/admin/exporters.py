@@ -42,7 +42,7 @@ from exporters.serving import exposition_of
 from exporters.trial import try_out
 from platforms.admin_base import PlatformAdmin, grants_of
 from platforms.console.deeds import Deed
-from platforms.console.display import ago, bar, pill
+from platforms.console.display import ago, bar, exact_span_text, pill
 from platforms.roles import Perm
 from remosa.lib.clock import utcnow
 from remosa.lib.registry import backend
@@ -428,4 +428,4 @@ class ExporterAdmin(PlatformAdmin):
 
     @display(description=_("poll interval"), ordering="interval_s")
     def interval(self, row: Exporter) -> str:
-        return _g("%(n)g s") % {"n": row.interval_s}
+        return exact_span_text(row.interval_s)

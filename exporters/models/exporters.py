@@ -46,12 +46,12 @@ class Exporter(models.Model):
     )
     secret = EncryptedTextField(_("API key"), blank=True, default="")
     interval_s = models.FloatField(
-        _("poll interval, seconds"),
+        _("poll interval"),
         default=30.0,
         validators=[MinValueValidator(0.5), MaxValueValidator(86400)],
     )
     timeout_s = models.FloatField(
-        _("timeout, seconds"), default=15.0, validators=[MinValueValidator(0.2), MaxValueValidator(300)]
+        _("timeout"), default=15.0, validators=[MinValueValidator(0.2), MaxValueValidator(300)]
     )
     concurrency = models.PositiveSmallIntegerField(
         _("requests at once"), default=10, validators=[MinValueValidator(1), MaxValueValidator(256)]
@@ -63,7 +63,7 @@ class Exporter(models.Model):
         help_text=_("At most; 0 sets no limit."),
     )
     jitter_s = models.FloatField(
-        _("jitter, seconds"),
+        _("jitter"),
         default=1.0,
         validators=[MinValueValidator(0), MaxValueValidator(3600)],
         help_text=_("A round begins up to so much later, so that exporters do not ask all at once."),

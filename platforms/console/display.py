@@ -33,6 +33,18 @@ def span_text(span: timedelta) -> str:
     return _("%(n)d d") % {"n": seconds // 86_400}
 
 
+def exact_span_text(seconds: float) -> str:
+    """A duration in seconds with all its units, as ``platforms.console.fields.SpanField`` reads it: ``1 h 30 min``."""
+    rest, parts = seconds, []
+    for size, text in ((86_400, _("%(n)d d")), (3600, _("%(n)d h")), (60, _("%(n)d min"))):
+        count, rest = divmod(rest, size)
+        if count:
+            parts.append(text % {"n": count})
+    if rest or not parts:
+        parts.append(_("%(n)d s").replace("%(n)d", f"{rest:g}"))
+    return " ".join(parts)
+
+
 def clock_text(at: datetime) -> str:
     """A moment in the reader's time zone, with date and seconds."""
     local = timezone.localtime(at)

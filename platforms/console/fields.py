@@ -1,16 +1,20 @@
-"""Form fields of the console: secrets that are never shown, labels that are not JSON."""
+"""Form fields of the console: secrets that are never shown, labels that are not JSON, durations with units."""
 
 import json
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
 from django.utils.dates import WEEKDAYS_ABBR
+from django.utils.formats import sanitize_separators
 from django.utils.translation import gettext as _g
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
+from platforms.console.display import exact_span_text
 from remosa.lib.hours import canonical, parse_week, week_text
 
 LABEL = re.compile(r"\s*([^=:\s][^=:]*?)\s*[=:]\s*(.*?)\s*")
@@ -179,3 +183,90 @@ class SpansField(forms.CharField):
             return (initial or []) != self.to_python(data)
         except ValidationError:
             return True
+
+
+class SpanField(forms.Field):
+    """A duration as people write it, ``1 h 30 min`` or ``10 мин``; its value is a number of seconds.
+
+    A number without a unit is refused: ten may be seconds or minutes. ``column`` is the one that it fills; the
+    bounds of its validators are said in words.
+    """
+
+    widget = UnfoldAdminTextInputWidget
+    UNITS: ClassVar[dict[str, int]] = {
+        "s": 1,
+        "с": 1,
+        "m": 60,
+        "м": 60,
+        "h": 3600,
+        "ч": 3600,
+        "d": 86_400,
+        "д": 86_400,
+    }
+    PART = re.compile(r"\s*(\d+(?:[.,]\d+)?)\s*([^\W\d_]+)\.?,?")
+
+    def __init__(self, *, column: "models.Field[Any, Any]", **kwargs: Any) -> None:
+        for name in ("min_value", "max_value"):  # the column's validators know them
+            kwargs.pop(name, None)
+        super().__init__(**kwargs)
+        self._is_whole = isinstance(column, models.IntegerField)
+        limits = [
+            check for check in column.validators if isinstance(check, MinValueValidator | MaxValueValidator)
+        ]
+        self._least = max(
+            (each.limit_value for each in limits if isinstance(each, MinValueValidator)), default=0
+        )
+        self._most = min(
+            (each.limit_value for each in limits if isinstance(each, MaxValueValidator)), default=None
+        )
+
+    def prepare_value(self, value: Any) -> Any:
+        return exact_span_text(value) if isinstance(value, int | float) else value
+
+    def to_python(self, value: Any) -> float | int | None:
+        text = str(value or "").strip().lower()
+        if not text:
+            return None
+        seconds = 0.0
+        rest = "0 s" if text == "0" else text
+        while rest:
+            part = self.PART.match(rest)
+            unit = self.UNITS.get(part[2][0]) if part else None
+            if part is None or unit is None:
+                raise ValidationError(
+                    _g("Write a number and its unit, for example %(example)s.")
+                    % {"example": exact_span_text(5400)}
+                )
+            seconds += float(part[1].replace(",", ".")) * unit
+            rest = rest[part.end() :].strip()
+        return round(seconds) if self._is_whole else seconds
+
+    def validate(self, value: Any) -> None:
+        super().validate(value)
+        if value is None:
+            return
+        if value < self._least:
+            raise ValidationError(_g("At least %(span)s.") % {"span": exact_span_text(self._least)})
+        if self._most is not None and value > self._most:
+            raise ValidationError(_g("At most %(span)s.") % {"span": exact_span_text(self._most)})
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        try:
+            return initial != self.to_python(data)
+        except ValidationError:
+            return True
+
+
+def is_span(column: Any) -> bool:
+    """Whether a column holds a number of seconds: by its name, ``…_s``, and not ``…_per_s``."""
+    return isinstance(column, models.FloatField | models.IntegerField) and bool(
+        re.search(r"(?<!_per)_s$", column.name)
+    )
+
+
+def read_span(text: str) -> str:
+    """A number of seconds as Django shows it, in words; anything else as it is."""
+    try:
+        return exact_span_text(float(sanitize_separators(text)))
+    except ValueError:
+        return text

@@ -10,7 +10,8 @@ from django.utils.formats import date_format
 from django.utils.timezone import is_aware, localtime
 from django.utils.translation import gettext as _
 
-from platforms.console.display import DASH
+from platforms.console.display import DASH, exact_span_text
+from platforms.console.fields import is_span
 from platforms.console.verbs import verb_text
 from platforms.models import AuditEvent
 from platforms.querysets import PlatformQuerySet
@@ -53,6 +54,8 @@ def in_words(column: Any, value: Any, user: Any) -> str:
         return str(value)
     if column.is_relation:
         return _names(column.remote_field.model, value, user)
+    if is_span(column) and isinstance(value, int | float):
+        return exact_span_text(value)
     if isinstance(column, models.DateTimeField) and (at := parse_datetime(str(value))) is not None:
         return date_format(localtime(at) if is_aware(at) else at, "SHORT_DATETIME_FORMAT")
     return str(value if isinstance(value, list) else dict(column.flatchoices).get(value, value))

@@ -49,13 +49,13 @@ class Gateway(models.Model):
         _("SMS per day"), null=True, blank=True,
         help_text=_("Empty: no limit. Operators block SIM cards that send too many: 100 is a careful number."),
     )  # fmt: skip
-    validity_s = models.PositiveIntegerField(_("validity, seconds"), default=300)
+    validity_s = models.PositiveIntegerField(_("validity"), default=300)
     price = models.DecimalField(_("price per SMS part"), max_digits=10, decimal_places=4, default=0)
     price_in = models.DecimalField(
         _("price per received SMS part"), max_digits=10, decimal_places=4, default=0
     )
     currency = models.CharField(_("currency"), max_length=3, default="RUB")
-    poll_interval_s = models.FloatField(_("inbox poll, seconds"), default=5.0)
+    poll_interval_s = models.FloatField(_("inbox poll"), default=5.0)
     hook_id = models.UUIDField(_("callback number"), default=uuid.uuid4, unique=True, editable=False)
     hook_secret = EncryptedTextField(_("callback secret"), blank=True, default="")
     changed_at = models.DateTimeField(auto_now=True)  # its settings; what the outbox counts here is no change

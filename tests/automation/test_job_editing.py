@@ -52,7 +52,8 @@ def body_of(job: Job, **over: Any) -> dict[str, Any]:
         "stable_s": 300, "cooldown_s": 3600, "max_actions_per_day": 3, "max_actions_per_week": 6, "patience_s": 1800,
         "is_enabled": "on", "event_kind": "", "event_within_s": 3600, "cron": "", "promql": "", "overlap": "take_over",
     }  # fmt: skip
-    return {**shown, **over}
+    body = {**shown, **over}
+    return {name: f"{value:g} s" if name.endswith("_s") else value for name, value in body.items()}
 
 
 def rows_of(*rows: tuple[Any, Any, Any]) -> dict[str, Any]:
@@ -242,7 +243,7 @@ def test_versions_are_read_and_brought_back_in_the_console(north: Platform, cons
     page = console.get(url).content.decode()
     console.post(url, {"version": job.versions.get(number=1).pk})
 
-    assert "600.0 → 300.0" in page
+    assert "10 min → 5 min" in page
     job.refresh_from_db()
     assert (job.hold_s, job.version) == (600, 3)
 
@@ -291,7 +292,7 @@ def test_the_form_of_a_new_job_is_filled_in_by_a_template(north: Platform, conso
 
     form = page.context["adminform"].form
     assert str(form["name"].value()) == "Reboot players offline for 10 minutes"
-    assert form["hold_s"].value() == 600
+    assert form["hold_s"].value() == "10 min"
     assert "minutes = 1" in page.content.decode()
 
 

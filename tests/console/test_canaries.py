@@ -85,8 +85,8 @@ def test_a_gateways_key_is_kept_when_its_field_is_left_empty(northern: World, al
     url = reverse("admin:sms_gateway_change", args=[northern.gateway.pk])
     form = {
         "name": "renamed", "is_enabled": "on", "secret": "", "hook_secret": "", "sender_msisdn": "", "priority": "5",
-        "rate_per_minute": "60", "validity_s": "300", "price": "1", "price_in": "0",
-        "currency": "RUB", "poll_interval_s": "5",
+        "rate_per_minute": "60", "validity_s": "300 s", "price": "1", "price_in": "0",
+        "currency": "RUB", "poll_interval_s": "5 s",
     }  # fmt: skip
 
     answer = client.post(url, form)
@@ -103,7 +103,7 @@ def test_an_exporters_key_is_replaced_and_the_audit_does_not_say_it(
     url = reverse("admin:exporters_exporter_change", args=[northern.exporter.pk])
     form = {
         "name": "renamed", "is_enabled": "on", "base_url": "https://cms.example.org/", "secret": "another-canary",
-        "interval_s": "30", "timeout_s": "15", "concurrency": "10", "rate_per_s": "0", "jitter_s": "0",
+        "interval_s": "30 s", "timeout_s": "15 s", "concurrency": "10", "rate_per_s": "0", "jitter_s": "0",
     }  # fmt: skip
 
     answer = client.post(url, form)
@@ -119,8 +119,8 @@ def test_an_exporters_key_is_replaced_and_the_audit_does_not_say_it(
 def test_pasted_macs_become_devices_and_bad_lines_are_named(north: Platform, alice: User, browser_of: Pages):
     form = {
         "platform": north.pk, "name": "cms", "kind": "cubic", "base_url": "https://cms.example.org/", "secret": "",
-        "lines": "AA-BB-CC-00-00-01 Lobby\naabbcc000002\nnonsense\naa:bb:cc:00:00:01\n", "interval_s": "30",
-        "timeout_s": "15", "concurrency": "10",
+        "lines": "AA-BB-CC-00-00-01 Lobby\naabbcc000002\nnonsense\naa:bb:cc:00:00:01\n", "interval_s": "30 s",
+        "timeout_s": "15 s", "concurrency": "10",
     }  # fmt: skip
 
     answer = browser_of(alice).post(reverse("admin:exporters_exporter_add"), form, follow=True)

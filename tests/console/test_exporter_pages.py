@@ -117,8 +117,8 @@ def test_a_stored_key_is_not_sent_to_another_server(north: Platform, alice: User
     }
     row = make_exporter(north, kind="json", secret="k3y", base_url="https://cms.example.org", config=config)
     with cms_at_work(listed) as cms:
-        form = {**JSON, "secret": "", "base_url": cms.base_url, "is_enabled": "on", "interval_s": 30, "timeout_s": 5,
-                "concurrency": 1, "rate_per_s": 0, "jitter_s": 1}  # fmt: skip
+        form = {**JSON, "secret": "", "base_url": cms.base_url, "is_enabled": "on", "interval_s": "30 s",
+                "timeout_s": "5 s", "concurrency": 1, "rate_per_s": 0, "jitter_s": "1 s"}  # fmt: skip
         url = reverse("admin:exporters_exporter_try") + f"?object={row.pk}"
         page = browser_of(alice).post(url, form).content.decode()
         change = browser_of(alice).post(reverse("admin:exporters_exporter_change", args=[row.pk]), form)

@@ -44,7 +44,7 @@ def test_columns_and_choices_are_words(platform: Platform, manager: User) -> Non
         words = [str(Mode.AUTO.label), str(Mode.SUGGEST.label)]
     assert list(changes[0][1:]) == words
     assert list(changes[1][1:]) == ["да", "нет"]
-    assert list(changes[2][1:]) == ["10.0", "5.0"]
+    assert list(changes[2][1:]) == ["10 с", "5 с"]
     assert {name for name, _old, _new in changes}.isdisjoint(before)
 
 
