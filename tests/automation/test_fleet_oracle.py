@@ -47,6 +47,23 @@ def sent_too_early(truth: Truth) -> None:
     send(after_a_failure(truth, 5))
 
 
+def blinking(truth: Truth, gap: tuple[float, float]) -> None:
+    """It comes back in ``gap`` for a moment; polls are at even minutes."""
+    truth.fail("p0", "blip", lasts=gap[0])
+    truth.advance(gap[1])
+    truth.fail("p0", "dead")
+    truth.advance(14)
+    send(truth)
+
+
+def sent_to_one_that_came_back_between_two_polls(truth: Truth) -> None:
+    blinking(truth, (8.2, 9.8))
+
+
+def sent_to_one_that_a_poll_saw_back(truth: Truth) -> None:
+    blinking(truth, (7.2, 8.8))
+
+
 def sent_twice(truth: Truth) -> None:
     send(after_a_failure(truth))
     truth.advance(50)
@@ -83,6 +100,8 @@ def sent_without_mains(truth: Truth) -> None:
         (sent_in_time, ""),
         (sent_to_one_that_works, "nobody on it had failed"),
         (sent_too_early, "nobody on it had failed"),
+        (sent_to_one_that_came_back_between_two_polls, ""),
+        (sent_to_one_that_a_poll_saw_back, "nobody on it had failed"),
         (sent_twice, "again after"),
         (sent_for_another_platform, "not of this platform"),
         (sent_something_else, "not a power cycle"),
@@ -113,6 +132,34 @@ def test_a_failure_is_handled_by_exactly_one_case(cases: int) -> None:
 
     assert len(failures) == 1
     assert (oracle.handled(failures[0]) == "") is (cases == 1)
+
+
+@pytest.mark.parametrize(("number", "is_handled"), [("+0", True), ("+1", False)])
+def test_an_outcome_that_nobody_knew_is_a_reason_for_a_person(number: str, is_handled: bool) -> None:
+    truth = after_a_failure(world(), 120)
+    truth.doubtful.append((25.0, number))
+    story = Story(cases={0: CaseRecord("p0", 21.0, state="escalated", outcome="outcome_unknown")})
+    oracle = Oracle(truth, story, Rules(hold=10, step=2))
+
+    (failure,) = oracle.true_failures()
+
+    assert (oracle.handled(failure) == "") is is_handled
+
+
+@pytest.mark.parametrize(("reason", "is_explained"), [("platform", True), ("site", False)])
+def test_a_cms_of_the_platform_that_lied_explains_only_what_was_said_of_the_platform(
+    reason: str, is_explained: bool
+) -> None:
+    truth = world()
+    truth.cms_mode["x/other"] = "ok"
+    truth.players["p3"].cms = "x/other"
+    truth.break_cms("x/other", "all_offline", lasts=30)
+    after_a_failure(truth)
+    story = Story(refusals=[RefusalRecord(25, "p0", "mass_change", reason)])
+
+    unexplained = Oracle(truth, story, Rules(hold=10, step=2)).unexplained()
+
+    assert (not unexplained) is is_explained
 
 
 @pytest.mark.parametrize(

@@ -83,11 +83,13 @@ class Oracle:
         return next((one for one in player.spells if one.start <= at and one.end > at), None)
 
     def _failed(self, player: Player, at: float) -> bool:
-        """Out of sight for the hold time, as of the last poll, and by more than our own doing."""
-        spell = self._spell(player, at - self.rules.step)
-        if spell is None:
-            return False
-        return at - spell.start >= self.rules.hold and bool(spell.causes & {"fault", "network", "mains"})
+        """Out of sight at each poll of the hold time, up to the last one, and by more than our own doing.
+
+        What comes back between two polls only, nobody could see.
+        """
+        polls = range(1, round(self.rules.hold / self.rules.step) + 1)
+        spells = [self._spell(player, at - n * self.rules.step) for n in polls]
+        return all(spells) and bool(spells[0] and spells[0].causes & {"fault", "network", "mains"})
 
     def _was_online(self, player: Player, at: float) -> bool:
         """At the last poll, and not for the first time: what a poll could show."""
@@ -206,7 +208,11 @@ class Oracle:
         told = any(
             r.player == fault.player and fault.start <= r.at <= end + SLOW for r in self.story.refusals
         )
-        return told or self._fell_with_others_ever(fault) or fault.ended_by == "itself"
+        socket = self.truth.players[fault.player].socket
+        in_doubt = any(
+            number == socket and fault.start < moment <= end for moment, number in self.truth.doubtful
+        )
+        return told or in_doubt or self._fell_with_others_ever(fault) or fault.ended_by == "itself"
 
     def _fell_with_others_ever(self, fault: Fault) -> bool:
         player = self.truth.players[fault.player]
@@ -275,6 +281,14 @@ class Oracle:
         )
         return outage or self.truth.troubled("clock", "*", start - span, at) or self._others_stay(player, at)
 
+    def _together_on_platform(self, player: Player, at: float) -> bool:
+        """The same, where what another CMS of the platform says counts too."""
+        others = {one.cms for one in self.truth.players.values() if one.platform == player.platform}
+        span = 6 * 60.0
+        return self._together(player, at) or any(
+            self.truth.troubled("cms", cms, at - span, at) for cms in others
+        )
+
     def _others_stay(self, player: Player, at: float) -> bool:
         """A mass case stands as long as one of its members is down."""
         return any(
@@ -331,6 +345,8 @@ class Oracle:
         ("evidence", "not_long_enough"): _short,
         ("evidence", "dark_by_our_cycle"): _busy,
         ("upstream", "cms_in_doubt"): _cms,
+        ("mass_change", "platform"): _together_on_platform,
+        ("mass_change", "common_cause"): _together_on_platform,
         ("mass_change", "*"): _together,
         ("power", "no_mains"): _mains,
         ("power", "feeds_healthy_players"): _neighbour,
