@@ -8,10 +8,12 @@ connection that could change the answer. This module decides; ``remosa.lib.http`
 import asyncio
 import socket
 import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
 from functools import cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Protocol
 
-from aiohttp.abc import AbstractResolver, ResolveResult
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
@@ -66,7 +68,14 @@ def _networks(cidrs: tuple[str, ...]) -> list[IPv4Network | IPv6Network]:
         ) from exc
 
 
-class Resolver(AbstractResolver):
+class Lookup(Protocol):
+    """Where a door asks for the addresses of a name."""
+
+    async def resolve(self, host: str, port: int) -> Sequence[str]:
+        """The numeric addresses of ``host``; OSError when there are none."""
+
+
+class Resolver:
     """The system's name lookup, each in a daemon thread.
 
     The event loop's own pool would be joined when the loop ends, so that a hanging name server
@@ -75,62 +84,35 @@ class Resolver(AbstractResolver):
 
     _slots = threading.BoundedSemaphore(LOOKUPS_AT_ONCE)
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
+    async def resolve(self, host: str, port: int) -> Sequence[str]:
         """The addresses of ``host``; OSError when there are none."""
+        return await asyncio.wrap_future(self.begin(host, port))
+
+    def begin(self, host: str, port: int) -> "Future[list[str]]":
+        """The same for a caller without an event loop, who waits as long as it likes."""
         if not self._slots.acquire(blocking=False):
             raise OSError("too many name lookups are hanging")
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[list[ResolveResult]] = loop.create_future()
-        threading.Thread(
-            target=self._look_up, args=(host, port, family, loop, answer), name="lookup", daemon=True
-        ).start()
-        return await answer
+        answer: Future[list[str]] = Future()
+        threading.Thread(target=self._look_up, args=(host, port, answer), name="lookup", daemon=True).start()
+        return answer
 
-    async def close(self) -> None:
-        """Nothing to release."""
-
-    def _look_up(
-        self,
-        host: str,
-        port: int,
-        family: socket.AddressFamily,
-        loop: asyncio.AbstractEventLoop,
-        answer: "asyncio.Future[list[ResolveResult]]",
-    ) -> None:
-        found: list[ResolveResult] | Exception
+    def _look_up(self, host: str, port: int, answer: "Future[list[str]]") -> None:
+        found: list[str] = []
+        failure: Exception | None = None
         try:
-            found = _system_lookup(host, port, family)
+            found = _system_lookup(host, port)
         except (OSError, UnicodeError) as exc:  # UnicodeError: a label that IDNA cannot encode
-            found = exc if isinstance(exc, OSError) else OSError("not a host name")
+            failure = exc if isinstance(exc, OSError) else OSError("not a host name")
         finally:
             self._slots.release()
-        try:
-            loop.call_soon_threadsafe(_settle, answer, found)
-        except RuntimeError:  # the caller's deadline passed and its loop is closed
-            return
+        if not answer.set_running_or_notify_cancel():
+            return  # nobody waits any more
+        if failure is not None:
+            answer.set_exception(failure)
+        else:
+            answer.set_result(found)
 
 
-def _system_lookup(host: str, port: int, family: socket.AddressFamily) -> list[ResolveResult]:
-    infos = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
-    return [
-        ResolveResult(
-            hostname=host,
-            host=str(address[0]),
-            port=port,
-            family=kind,
-            proto=proto,
-            flags=socket.AI_NUMERICHOST,
-        )
-        for kind, _, proto, _, address in infos
-    ]
-
-
-def _settle(answer: "asyncio.Future[list[ResolveResult]]", found: list[ResolveResult] | Exception) -> None:
-    if answer.done():
-        return
-    if isinstance(found, Exception):
-        answer.set_exception(found)
-    else:
-        answer.set_result(found)
+def _system_lookup(host: str, port: int) -> list[str]:
+    infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]).partition("%")[0] for *_kind, address in infos))

@@ -13,36 +13,38 @@ Which statuses mean success, and what is worth another try, is the caller's busi
 """
 
 import asyncio
+import errno
 import json as jsonlib
 import math
 import re
-import socket
-import ssl
-import zlib
-from collections.abc import Mapping
-from contextvars import ContextVar
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import lru_cache
+from ipaddress import ip_address
 from typing import Any, Literal, NoReturn, Self, get_args
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
-import aiohttp
-from aiohttp.abc import AbstractResolver
-from multidict import CIMultiDict
 from yarl import URL
 
-from remosa.lib.egress import Resolver, is_allowed
+from remosa.lib import curl
+from remosa.lib.curl import Headers, Message, Traffic, Transfer
+from remosa.lib.egress import Lookup, Resolver
 
 CONNECT_TIMEOUT_S = 3.0  # TCP and TLS together; the deadline still rules when it is shorter
 MAX_BYTES = 65_536
-MAX_HEADER_BYTES = 8_190  # one line; more is a protocol failure
-MAX_HEADERS = 64
+NAMES_S = 10.0  # how long a door believes a name server
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OUR_HEADERS = frozenset(
     {"host", "connection", "content-length", "transfer-encoding", "accept-encoding", "expect"}
 )
+PLAIN_IN_QUERIES = "/:?@!$'()*,"
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 5.6.2
 NOT_IN_URLS = re.compile(r"[\x00-\x20\x7f\\]")
+HOST = re.compile(r"(?![0-9.]+$)[a-z0-9_.-]+")  # a name as yarl writes it; digits alone are a bad address
 NOT_IN_VALUES = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 Reason = Literal[
@@ -113,24 +115,6 @@ class Response:
             raise ValueError("The JSON is nested too deeply.") from None
 
 
-@dataclass
-class _Attempt:
-    """What is known about one call while it runs."""
-
-    host: str
-    sent: int = 0  # how often a request was handed to a connection
-    connected: bool = False
-    answered: bool = False  # the head of the response is here
-    refused: str = ""  # an address that the egress guard turned down
-
-    def failure(self, reason: Reason, detail: str = "") -> HttpFailure:
-        message = f"{self.host}: {detail}" if detail else self.host
-        return HttpFailure(reason, self.connected, message)
-
-
-_attempt: ContextVar[_Attempt] = ContextVar("attempt")  # socket factories are not told for whom they work
-
-
 def request(
     method: str,
     url: str,
@@ -155,20 +139,32 @@ def request(
     else:
         raise RuntimeError("request() would block the running event loop; use `async with Door()` there.")
 
-    async def once() -> Response:
-        async with Door(limit=1, reuse=False) as door:
-            return await door.request(
-                method,
-                url,
-                params=params,
-                headers=headers,
-                json=json,
-                data=data,
-                deadline_s=deadline_s,
-                max_bytes=max_bytes,
-            )
+    message = _message(method, url, params, headers, json, data, deadline_s, max_bytes, is_last=True)
+    until = time.monotonic() + deadline_s
+    addresses = () if message.is_numeric else _look_up(message, deadline_s)
+    transfer = _own_transfer()
+    transfer.prepare(message, addresses, timeout_s=until - time.monotonic(), max_bytes=max_bytes)
+    return _answer(message, transfer, *transfer.perform())
 
-    return asyncio.run(once())
+
+_threads = threading.local()
+
+
+def _own_transfer() -> Transfer:
+    """This thread's handle: it keeps no connection, but what it has read of the authorities."""
+    if not hasattr(_threads, "transfer"):
+        _threads.transfer = Transfer(reuse=False, connect_timeout_s=CONNECT_TIMEOUT_S)
+    transfer: Transfer = _threads.transfer
+    return transfer
+
+
+def _look_up(message: Message, timeout_s: float) -> Sequence[str]:
+    try:
+        return Resolver().begin(message.host, message.port).result(timeout_s)
+    except FutureTimeout:
+        raise _too_late(message.host) from None
+    except OSError:
+        raise _nameless(message.host) from None
 
 
 class Door:
@@ -184,43 +180,26 @@ class Door:
         limit: int = 64,
         reuse: bool = True,
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
-        resolver: AbstractResolver | None = None,
+        resolver: Lookup | None = None,
     ) -> None:
         self._limit, self._reuse = limit, reuse
         self._connect_timeout_s = connect_timeout_s
-        self._resolver = resolver
-        self._session: aiohttp.ClientSession | None = None
+        self._resolver: Lookup = resolver or Resolver()
+        self._names: dict[tuple[str, int], _Name] = {}
+        self._room = asyncio.Semaphore(limit) if limit else None
+        self._idle: list[Transfer] = []
+        self._traffic: Traffic | None = None
 
     async def __aenter__(self) -> Self:
-        connector = _Connector(
-            limit=self._limit,
-            force_close=not self._reuse,
-            use_dns_cache=self._reuse,
-            resolver=self._resolver or Resolver(),
-            socket_factory=_guarded_socket,
-        )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-            auto_decompress=False,  # we do it, within bounds
-            # ours is exact, a total of theirs is rounded up
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout_s),
-            max_line_size=MAX_HEADER_BYTES,
-            max_field_size=MAX_HEADER_BYTES,
-            max_headers=MAX_HEADERS,
-            headers={
-                "User-Agent": "remosa",
-                "Accept": "*/*",
-                "Accept-Encoding": "gzip" if self._reuse else "identity",
-            },
-        )
+        self._traffic = Traffic(most=self._limit)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        for name in self._names.values():
+            name.lookup.cancel()
+        if self._traffic is not None:
+            self._traffic.close()
+            self._traffic = None
 
     async def request(
         self,
@@ -235,70 +214,125 @@ class Door:
         max_bytes: int = MAX_BYTES,
     ) -> Response:
         """Send one request; arguments, answer and errors are those of the function ``request``."""
-        if method not in METHODS:
-            raise ValueError(f"The method must be one of {sorted(METHODS)}, not {method!r}.")
-        if math.isnan(deadline_s) or max_bytes < 0:
-            raise ValueError("deadline_s must be a number and max_bytes must not be negative.")
-        target = _checked_url(url, params)
-        attempt = _Attempt(target.raw_host or "")
-        sent_headers = _checked_headers(headers, attempt)
-        body = _body(json, data, sent_headers)
-        if deadline_s <= 0:
-            raise attempt.failure("deadline", "no time was left to connect")
-        _attempt.set(attempt)
-        try:
-            async with asyncio.timeout(deadline_s) as deadline:
-                return await self._exchange(method, target, sent_headers, body, max_bytes, attempt)
-        except (aiohttp.ClientError, OSError, ValueError, zlib.error) as exc:  # a timeout is an OSError
-            _translate(exc, attempt, https=target.scheme == "https", late=deadline.expired())
+        if self._traffic is None:
+            raise RuntimeError("Enter the door first: `async with Door() as door`.")
+        message = _message(
+            method, url, params, headers, json, data, deadline_s, max_bytes, is_last=not self._reuse
+        )
+        addresses = self._known_addresses(message)
+        if addresses is not None and self._room is None:
+            return await self._exchange(message, addresses, deadline_s, max_bytes)
+        until = time.monotonic() + deadline_s
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(deadline_s):
+                    if self._room is not None:
+                        await stack.enter_async_context(self._room)
+                    if addresses is None:
+                        addresses = await self._ask_for_addresses(message)
+            except TimeoutError:
+                raise _too_late(message.host) from None
+            except OSError:
+                raise _nameless(message.host) from None
+            return await self._exchange(message, addresses, until - time.monotonic(), max_bytes)
 
     async def _exchange(
-        self,
-        method: str,
-        url: URL,
-        headers: CIMultiDict[str],
-        body: Data | None,
-        max_bytes: int,
-        attempt: _Attempt,
+        self, message: Message, addresses: Sequence[str], timeout_s: float, max_bytes: int
     ) -> Response:
         """One request, one answer."""
-        if self._session is None:
-            raise RuntimeError("Enter the door first: `async with Door() as door`.")
-
-        async def only_once(
-            outgoing: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
-        ) -> aiohttp.ClientResponse:
-            if attempt.sent:  # aiohttp repeats an idempotent request whose kept connection had died
-                raise attempt.failure("reset", "the kept connection had been closed")
-            attempt.sent += 1
-            return await send(outgoing)
-
-        response = await self._session.request(
-            method,
-            url,
-            headers=headers,
-            data=body,
-            allow_redirects=False,
-            middlewares=(only_once,),
+        if self._traffic is None:
+            raise _too_late(message.host)
+        transfer = (
+            self._idle.pop()
+            if self._idle
+            else Transfer(reuse=self._reuse, connect_timeout_s=self._connect_timeout_s)
         )
-        attempt.answered = True
         try:
-            content = await _read(response, max_bytes, attempt)
-        except BaseException:
-            response.close()  # an answer that was not read to its end must not be reused
-            raise
-        response.release()
-        return Response(response.status, response.headers, content)
+            transfer.prepare(message, addresses, timeout_s=timeout_s, max_bytes=max_bytes)
+            return _answer(message, transfer, *await self._traffic.carry(transfer))
+        finally:
+            self._idle.append(transfer)
+
+    def _known_addresses(self, message: Message) -> Sequence[str] | None:
+        """The addresses of the host as far as nobody must be asked, else None."""
+        if message.is_numeric:
+            return ()
+        name = self._names.get((message.host, message.port))
+        return name.addresses if name is not None and name.until > time.monotonic() else None
+
+    async def _ask_for_addresses(self, message: Message) -> Sequence[str]:
+        """Ask the name server; who asks meanwhile waits for the same answer. A door that keeps connections
+        believes it for a while."""
+        if not self._reuse:
+            return await self._resolver.resolve(message.host, message.port)
+        key = (message.host, message.port)
+        name = self._names.get(key)
+        if name is None or name.lookup.done():
+            name = self._names[key] = _Name(
+                asyncio.ensure_future(self._resolver.resolve(message.host, message.port))
+            )
+        addresses = await asyncio.shield(name.lookup)
+        name.addresses, name.until = addresses, time.monotonic() + NAMES_S
+        return addresses
 
 
-def _checked_url(url: str, params: Params | None) -> URL:
-    """``url`` parsed, with ``params`` added; HttpFailure ``bad_url`` unless it is a plain http(s) address."""
-    parsed = _parsed(url)
-    return parsed.extend_query(params) if params else parsed
+class _Name:
+    """What a door knows of a host's name."""
+
+    def __init__(self, lookup: "asyncio.Future[Sequence[str]]") -> None:
+        self.lookup = lookup
+        self.addresses: Sequence[str] = ()
+        self.until = -math.inf
+        lookup.add_done_callback(
+            lambda done: done.cancelled() or done.exception()
+        )  # heard, if by nobody else
+
+
+def _message(
+    method: str,
+    url: str,
+    params: Params | None,
+    headers: Mapping[str, str] | None,
+    json: Any,
+    data: Data | None,
+    deadline_s: float,
+    max_bytes: int,
+    *,
+    is_last: bool,
+) -> Message:
+    """What to send, checked; ``is_last``: the connection is closed afterwards, and the answer not compressed."""
+    if method not in METHODS:
+        raise ValueError(f"The method must be one of {sorted(METHODS)}, not {method!r}.")
+    if math.isnan(deadline_s) or max_bytes < 0:
+        raise ValueError("deadline_s must be a number and max_bytes must not be negative.")
+    place = _place(url)
+    given = tuple(headers.items()) if headers else ()
+    content_type, body = _body(json, data)
+    sent_headers = _sent_headers(given, content_type, is_last, place.host)
+    if deadline_s <= 0:
+        raise _too_late(place.host)
+    address = place.url
+    if params:
+        address = f"{address}{'&' if '?' in address else '?'}{urlencode(params, safe=PLAIN_IN_QUERIES)}"
+    return Message(
+        method, address, place.host, place.port, place.is_numeric, place.is_https, sent_headers, body
+    )
+
+
+@dataclass(frozen=True)
+class _Place:
+    """An address taken apart."""
+
+    url: str
+    host: str
+    port: int
+    is_numeric: bool
+    is_https: bool
 
 
 @lru_cache(maxsize=256)  # thousands of questions go to one address
-def _parsed(url: str) -> URL:
+def _place(url: str) -> _Place:
+    """``url`` taken apart; HttpFailure ``bad_url`` unless it is a plain http(s) address."""
     if NOT_IN_URLS.search(url):
         raise HttpFailure("bad_url", False, "an address has no spaces, control characters or backslashes")
     try:
@@ -312,104 +346,112 @@ def _parsed(url: str) -> URL:
         raise HttpFailure("bad_url", False, "the address names no host, or port 0")
     if "@" in authority:
         raise HttpFailure("bad_url", False, f"{host}: credentials do not belong into an address")
-    return parsed
+    is_numeric = _is_numeric(host)
+    if not is_numeric and not HOST.fullmatch(host):
+        raise HttpFailure("bad_url", False, "this is not the name of a host")
+    return _Place(str(parsed.with_fragment(None)), host, port, is_numeric, parsed.scheme == "https")
 
 
-def _checked_headers(headers: Mapping[str, str] | None, attempt: _Attempt) -> CIMultiDict[str]:
-    """A copy of ``headers``; HttpFailure ``protocol`` for what would break the message or its framing."""
-    checked: CIMultiDict[str] = CIMultiDict()
-    for name, value in (headers or {}).items():
+def _is_numeric(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+@lru_cache(maxsize=64)  # a round asks everything with the same ones
+def _sent_headers(
+    given: tuple[tuple[str, str], ...], content_type: str, is_last: bool, host: str
+) -> tuple[bytes, ...]:
+    """All headers but those of libcurl itself; HttpFailure ``protocol`` for what would break the message or
+    its framing."""
+    ours = {"User-Agent": "remosa", "Accept": "*/*", "Accept-Encoding": "gzip"}
+    if is_last:
+        ours |= {"Accept-Encoding": "identity", "Connection": "close"}
+    if content_type:
+        ours["Content-Type"] = content_type
+    sent = {name.lower(): (name, value) for name, value in ours.items()}
+    for name, value in given:
         if not TOKEN.fullmatch(name) or NOT_IN_VALUES.search(value):
-            raise attempt.failure("protocol", "a header has a line break or another forbidden character")
+            message = f"{host}: a header has a line break or another forbidden character"
+            raise HttpFailure("protocol", False, message)
         if name.lower() in OUR_HEADERS:
-            raise attempt.failure("protocol", f"the header {name} cannot be set")
-        checked[name] = value
-    return checked
+            raise HttpFailure("protocol", False, f"{host}: the header {name} cannot be set")
+        sent[name.lower()] = (name, value)
+    # "Name;" is how libcurl is told to send a header without a value, "Name:" to leave out one of its own
+    lines = [f"{name}: {value}" if value.strip() else f"{name};" for name, value in sent.values()]
+    if "content-type" not in sent:
+        lines.append("Content-Type:")
+    return tuple(line.encode() for line in [*lines, "Expect:"])
 
 
-def _body(json: Any, data: Data | None, headers: CIMultiDict[str]) -> Data | None:
-    if json is None:
-        return data
-    if data is not None:
-        raise ValueError("Give json or data, not both.")
-    headers.setdefault("Content-Type", "application/json")
-    return jsonlib.dumps(json, ensure_ascii=False, allow_nan=False).encode()
+def _body(json: Any, data: Data | None) -> tuple[str, bytes | None]:
+    """The Content-Type, and the body."""
+    if json is not None:
+        if data is not None:
+            raise ValueError("Give json or data, not both.")
+        return "application/json", jsonlib.dumps(json, ensure_ascii=False, allow_nan=False).encode()
+    match data:
+        case None:
+            return "", None
+        case bytes():
+            return "application/octet-stream", data
+        case str():
+            return "text/plain; charset=utf-8", data.encode()
+        case _:
+            return "application/x-www-form-urlencoded", urlencode(data).encode()
 
 
-async def _read(response: aiohttp.ClientResponse, max_bytes: int, attempt: _Attempt) -> bytes:
-    """The body, decoded while it comes in, so that neither a long nor a bloated one is ever held."""
-    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding not in ("", "identity", "gzip", "x-gzip"):
-        raise attempt.failure("protocol", "the answer has an encoding that was not asked for")
-    unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16) if "gzip" in encoding else None
-    content = bytearray()
-    received = 0
-    while chunk := await response.content.readany():
-        received += len(chunk)
-        content += unpacker.decompress(chunk, max_bytes + 1 - len(content)) if unpacker else chunk
-        if received > max_bytes or len(content) > max_bytes:
-            raise attempt.failure("too_large", f"the answer is longer than {max_bytes} bytes")
-    if unpacker and received and not unpacker.eof:
-        raise attempt.failure("truncated", "the compressed answer ends too early")
-    return bytes(content)
+def _answer(message: Message, transfer: Transfer, code: int, words: str) -> Response:
+    """The answer, or in our words what went wrong; whether something may have left, libcurl's calls say."""
+    if transfer.error is not None:
+        raise transfer.error
+    if code == curl.OK and transfer.answered and transfer.is_whole:
+        return Response(transfer.status, Headers(transfer.head), transfer.body)
+    if code == curl.TIMEDOUT and (transfer.connected or transfer.has_short_time):
+        raise _too_late(message.host, connected=transfer.connected)
+    if transfer.connected:
+        reason, detail = _why_no_answer(transfer, code, words)
+    elif transfer.refused:
+        raise EgressRefused(f"{message.host}: {transfer.refused} is not a public address")
+    else:
+        reason, detail = _why_not_connected(transfer, code, words, https=message.is_https)
+    raise HttpFailure(reason, transfer.connected, f"{message.host}: {detail}")
 
 
-class _Blocked(OSError):
-    """Tells the connector to leave this address; the attempt keeps the fact."""
+def _why_no_answer(transfer: Transfer, code: int, words: str) -> tuple[str, str]:
+    if transfer.fault is not None:
+        return transfer.fault
+    if code not in curl.BROKEN_OFF or "chunk" in words:
+        return "protocol", "the answer is not HTTP"
+    if transfer.answered:
+        return "truncated", "the answer ends too early"
+    return "reset", "the connection was closed before an answer"
 
 
-class _Connector(aiohttp.TCPConnector):
-    """Tells the attempt when it has a connection, a new one or a kept one: after the TLS handshake, before the
-    first byte of ours. (aiohttp's tracing would tell it too, at a fifth of what a whole request costs.)"""
-
-    async def connect(self, *arguments: Any, **named: Any) -> Any:
-        """Get a connection from the pool, or make one."""
-        connection = await super().connect(*arguments, **named)
-        _attempt.get().connected = True
-        return connection
-
-
-def _guarded_socket(address: tuple[Any, ...]) -> socket.socket:
-    """A socket for the address that it will be connected to next, if it may go there.
-
-    A name with several addresses may still be reached through another one: each passes here.
-    """
-    family, kind, protocol, _, (host, *_rest) = address
-    if not is_allowed(host):
-        _attempt.get().refused = host
-        raise _Blocked(f"{host} is not allowed")
-    return socket.socket(family, kind, protocol)
-
-
-def _translate(exc: Exception, attempt: _Attempt, *, https: bool, late: bool) -> NoReturn:
-    """Say in our words what went wrong; whether something may have left, the trace says, not ``exc``."""
-    if attempt.refused and not attempt.connected and not late:
-        raise EgressRefused(f"{attempt.host}: {attempt.refused} is not a public address") from None
-    if late:
-        step = "to answer" if attempt.connected else "to connect"
-        raise attempt.failure("deadline", f"no time was left {step}") from None
-    if not attempt.connected:
-        raise attempt.failure(*_why_not_connected(exc, https=https)) from None
-    if isinstance(exc, aiohttp.ClientResponseError | ValueError | zlib.error):
-        raise attempt.failure("protocol", "the answer is not HTTP") from None
-    if attempt.answered or isinstance(exc, aiohttp.ClientPayloadError):
-        raise attempt.failure("truncated", "the answer ends too early") from None
-    raise attempt.failure("reset", "the connection was closed before an answer") from None
-
-
-def _why_not_connected(exc: Exception, *, https: bool) -> tuple[Reason, str]:
-    cause = exc.os_error if isinstance(exc, aiohttp.ClientConnectorError) else exc
-    if isinstance(exc, aiohttp.InvalidURL | ValueError) and not isinstance(exc, OSError):
+def _why_not_connected(transfer: Transfer, code: int, words: str, *, https: bool) -> tuple[Reason, str]:
+    if code in curl.BAD_URL:
         return "bad_url", "this is not an address"
-    if isinstance(exc, aiohttp.ClientConnectorDNSError):
+    if code == curl.NO_NAME:
         return "dns", "the name has no address"
-    if isinstance(exc, TimeoutError) or isinstance(cause, TimeoutError):
+    if code == curl.TIMEDOUT or transfer.errno == errno.ETIMEDOUT:
         return "connect_timeout", "no connection in time"
-    if isinstance(exc, aiohttp.ClientSSLError) or isinstance(cause, ssl.SSLError):
-        return "tls", getattr(cause, "verify_message", "") or "the TLS handshake failed"
-    if https and isinstance(cause, ConnectionResetError | ConnectionAbortedError):
+    if code in curl.TLS:
+        return "tls", words.rpartition("problem: ")[2] or "the TLS handshake failed"
+    was_cut = code in curl.BROKEN_OFF and code != curl.NOT_CONNECTED
+    if https and (was_cut or transfer.errno in (errno.ECONNRESET, errno.ECONNABORTED)):
         return "tls", "the connection was closed during the TLS handshake"
     return "refused", "nothing accepts connections there"
+
+
+def _too_late(host: str, *, connected: bool = False) -> HttpFailure:
+    step = "to answer" if connected else "to connect"
+    return HttpFailure("deadline", connected, f"{host}: no time was left {step}")
+
+
+def _nameless(host: str) -> HttpFailure:
+    return HttpFailure("dns", False, f"{host}: the name has no address")
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from aiohttp import web
-from aiohttp.abc import AbstractResolver
 
 from exporters.ports import Observation, Poller, PollSettings, RoundResult, Target
+from remosa.lib.egress import Lookup
 from remosa.lib.http import Door
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -56,7 +56,7 @@ async def running_cms(answer: Answer):
 
 
 async def poll_once(
-    poller: Poller, base_url: str, targets: list[Target], resolver: AbstractResolver | None = None, **settings
+    poller: Poller, base_url: str, targets: list[Target], resolver: Lookup | None = None, **settings
 ) -> RoundResult:
     """One round through a door of its own."""
     async with Door(limit=64, resolver=resolver) as door:
@@ -189,14 +189,11 @@ FAULTS: dict[str, tuple[Answer, str]] = {
 }
 
 
-class NoNames(AbstractResolver):
+class NoNames:
     """A name server that knows nobody."""
 
-    async def resolve(self, host, port=0, family=socket.AF_INET):
+    async def resolve(self, host, port):
         raise OSError(None, "no such name")
-
-    async def close(self):
-        pass
 
 
 def free_port() -> int:
@@ -206,7 +203,7 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-def ways_that_fail(base_url: str) -> dict[str, tuple[str, AbstractResolver | None, str]]:
+def ways_that_fail(base_url: str) -> dict[str, tuple[str, Lookup | None, str]]:
     """name -> (base address, resolver, reason): CMSs that are not reached at all."""
     port = re.search(r":(\d+)$", base_url)[1]
     return {

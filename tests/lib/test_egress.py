@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from aiohttp.abc import AbstractResolver, ResolveResult
 from django.core.exceptions import ImproperlyConfigured
 
 from remosa.lib.egress import is_allowed
@@ -337,30 +336,14 @@ URLS = [
 ]
 
 
-class Scripted(AbstractResolver):
+class Scripted:
     """A name server that says what the test wants, the next answer each time."""
 
     def __init__(self, *answers: list[str]) -> None:
         self.answers = list(answers)
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        return [
-            ResolveResult(
-                hostname=host,
-                host=address,
-                port=port,
-                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-                proto=0,
-                flags=0,
-            )
-            for address in answer
-        ]
-
-    async def close(self) -> None:
-        """Nothing to release."""
+    async def resolve(self, host: str, port: int) -> list[str]:
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
 
 def failure_of(url: str) -> HttpFailure | None:
