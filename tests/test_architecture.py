@@ -26,8 +26,8 @@ LAYERS = [
 LEVEL = {app: level for level, apps in enumerate(LAYERS) for app in apps}
 
 VAGUE_NAMES = {"util", "utils", "common", "helper", "helpers", "misc", "core", "base_utils", "shared"}
-HTTP_CLIENTS = {"requests", "httpx", "urllib3", "urllib.request", "http.client", "aiohttp"}
-HTTP_DOOR = {"remosa.lib.http", "remosa.lib.egress"}  # the door and the guard that it asks
+HTTP_CLIENTS = {"requests", "httpx", "urllib3", "urllib.request", "http.client", "aiohttp", "pycurl"}
+HTTP_DOOR = {"remosa.lib.http", "remosa.lib.curl"}  # the door, and libcurl behind it
 EMPTY_PACKAGE = "remosa"  # `from remosa import lib` names it on the way down
 
 

@@ -32,6 +32,7 @@ from remosa.lib.egress import is_allowed
 MAX_HEADER_BYTES = 8_190  # one line; more is a protocol failure
 MAX_HEADERS = 64
 IDLE_S = 15.0  # after which a kept connection is not used again
+WITH_BODY = frozenset({"POST", "PUT", "PATCH"})  # an empty one at the least
 NO_LIMIT = 10_000  # connections kept where the door has no limit
 LONGEST_MS = 2**31 - 1
 
@@ -173,15 +174,13 @@ class Transfer:
         self.connected = False  # a request was handed to a connection
         self.answered = False  # the head of the answer is here
         self.refused = ""  # an address that the egress guard turned down
-        self.fault: tuple[str, str] | None = (
-            None  # why we ended it ourselves: a reason of the door, and words
-        )
+        self.fault: tuple[str, str] | None = None  # why we ended it: a reason of the door, and words
         self.error: Exception | None = None  # of ours, in a callback
         self.status = 0
         self.head = b""
         self._lines: list[bytes] = []
         self._pieces: list[bytes] = []
-        self._received = self._length = self._count = self._interim = 0
+        self._received = self._length = self._interim = 0
         self._max_bytes = max_bytes
         self._unpacker: Any = None
 
@@ -203,7 +202,7 @@ class Transfer:
         if (shape := (message.method, body is not None)) != self._shape:
             self._set_method(*shape)
             self._shape = shape
-        if body is not None or message.method == "POST":
+        if body is not None or message.method in WITH_BODY:  # never the one of the message before
             easy.setopt(pycurl.POSTFIELDS, body or b"")
         if addresses or self._names_host:
             known = ",".join(f"[{one}]" if ":" in one else one for one in addresses)
@@ -213,7 +212,7 @@ class Transfer:
     def _set_method(self, method: str, has_body: bool) -> None:
         self.easy.unsetopt(pycurl.CUSTOMREQUEST)
         self.easy.setopt(pycurl.HTTPGET, 1)  # undoes POST and NOBODY
-        if has_body or method in ("POST", "PUT", "PATCH"):
+        if has_body or method in WITH_BODY:
             self.easy.setopt(pycurl.POST, 1)
         if method == "HEAD" and not has_body:
             self.easy.setopt(pycurl.NOBODY, 1)
@@ -271,18 +270,17 @@ class Transfer:
             return NO_SOCKET
 
     def _take_line(self, line: bytes) -> int | None:
-        self._count += 1
-        if len(line) > MAX_HEADER_BYTES or self._count > MAX_HEADERS + 2:
-            return self._end("protocol", "the answer's head is too long")
-        if line not in (b"\r\n", b"\n"):
-            self._lines.append(line)
+        lines = self._lines
+        lines.append(line)
+        if len(line) > 2:  # the end of a head is CR LF, or LF
+            if len(line) > MAX_HEADER_BYTES or len(lines) > MAX_HEADERS + 1:
+                return self._end("protocol", "the answer's head is too long")
             return None
         if self.answered:  # the end of a trailer
             return None
-        head, self._lines, self._count = b"".join(self._lines), [], 0
-        self.status = int(
-            head.split(maxsplit=2)[1]
-        )  # libcurl takes three digits for a status and nothing else
+        head, self._lines = b"".join(lines), []
+        # libcurl takes three digits for a status and nothing else
+        self.status = int(head.split(maxsplit=2)[1])
         if self.status < 200:  # 100 Continue: the answer is still to come
             self._interim += 1
             if self._interim == MAX_HEADERS:  # or never: this one is not listened to until the deadline
@@ -335,19 +333,28 @@ def _ms(seconds: float) -> int:
 class Traffic:
     """Transfers beside each other on the running event loop, and the connections that are kept for the next ones."""
 
+    idle_s = IDLE_S
+
     def __init__(self, *, most: int) -> None:
         self._loop = asyncio.get_running_loop()
-        self._multi = pycurl.CurlMulti()
-        self._multi.setopt(pycurl.M_MAXCONNECTS, most or NO_LIMIT)
-        self._multi.setopt(pycurl.M_MAX_TOTAL_CONNECTIONS, most)
-        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
-        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
+        self._most = most
+        self._multi = self._open()
         self._epoll = select.epoll()
         self._loop.add_reader(self._epoll.fileno(), self._on_sockets)
         self._timer: asyncio.TimerHandle | None = None
         self._due = self._rings = math.inf  # when libcurl wants to be called, and when it will be
-        self._is_starting = False
+        self._is_starting = self._is_closed = False
         self._transfers: dict[pycurl.Curl, Transfer] = {}
+        self._busy_at = 0.0
+        self._rest: asyncio.TimerHandle | None = None
+
+    def _open(self) -> pycurl.CurlMulti:
+        multi = pycurl.CurlMulti()
+        multi.setopt(pycurl.M_MAXCONNECTS, self._most or NO_LIMIT)
+        multi.setopt(pycurl.M_MAX_TOTAL_CONNECTIONS, self._most)
+        multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
+        multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
+        return multi
 
     async def carry(self, transfer: Transfer) -> tuple[int, str]:
         """Do a prepared transfer; libcurl's code and words. A cancelled one takes its connection along."""
@@ -363,6 +370,20 @@ class Traffic:
         finally:
             if self._transfers.pop(transfer.easy, None) is not None:
                 self._multi.remove_handle(transfer.easy)
+            self._busy_at = self._loop.time()
+            if self._rest is None and not self._transfers and not self._is_closed:
+                self._rest = self._loop.call_later(self.idle_s, self._close_idle)
+
+    def _close_idle(self) -> None:
+        """Nobody has asked for a while: let no connection stay open. libcurl itself only looks when it is used."""
+        self._rest = None
+        idle_s = self._loop.time() - self._busy_at
+        if self._transfers or idle_s < self.idle_s:
+            self._rest = self._loop.call_later(max(self.idle_s - idle_s, 1.0), self._close_idle)
+            return
+        self._multi.close()
+        self._due = math.inf
+        self._multi = self._open()
 
     def close(self) -> None:
         """End what still runs, and close every connection."""
@@ -370,8 +391,11 @@ class Traffic:
             self._multi.remove_handle(easy)
             _settle(transfer, CLOSED, "")
         self._transfers.clear()
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._rest):
+            if timer is not None:
+                timer.cancel()
+        self._rest = self._timer = None
+        self._is_closed = True
         self._loop.remove_reader(self._epoll.fileno())
         self._multi.close()
         self._epoll.close()

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any, Literal, NoReturn, Self, get_args
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote_plus, urlencode, urlsplit
 
 from yarl import URL
 
@@ -42,6 +42,7 @@ OUR_HEADERS = frozenset(
     {"host", "connection", "content-length", "transfer-encoding", "accept-encoding", "expect"}
 )
 PLAIN_IN_QUERIES = "/:?@!$'()*,"
+PLAIN = re.compile(r"[A-Za-z0-9._~:/-]*")  # needs no look at every character
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 5.6.2
 NOT_IN_URLS = re.compile(r"[\x00-\x20\x7f\\]")
 HOST = re.compile(r"(?![0-9.]+$)[a-z0-9_.-]+")  # a name as yarl writes it; digits alone are a bad address
@@ -200,6 +201,9 @@ class Door:
         if self._traffic is not None:
             self._traffic.close()
             self._traffic = None
+        for transfer in self._idle:
+            transfer.easy.close()
+        self._idle.clear()
 
     async def request(
         self,
@@ -313,10 +317,18 @@ def _message(
         raise _too_late(place.host)
     address = place.url
     if params:
-        address = f"{address}{'&' if '?' in address else '?'}{urlencode(params, safe=PLAIN_IN_QUERIES)}"
+        address = f"{address}{'&' if '?' in address else '?'}{_query(params)}"
     return Message(
         method, address, place.host, place.port, place.is_numeric, place.is_https, sent_headers, body
     )
+
+
+def _query(params: Params) -> str:
+    return "&".join([f"{_quoted(str(name))}={_quoted(str(value))}" for name, value in params.items()])
+
+
+def _quoted(text: str) -> str:
+    return text if PLAIN.fullmatch(text) else quote_plus(text, safe=PLAIN_IN_QUERIES)
 
 
 @dataclass(frozen=True)

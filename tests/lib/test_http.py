@@ -5,6 +5,7 @@ no call ever is two requests.
 """
 
 import asyncio
+import gc
 import gzip
 import ipaddress
 import os
@@ -30,6 +31,7 @@ from cryptography.x509.oid import NameOID
 
 from remosa.lib import egress
 from remosa.lib.clock import utcnow
+from remosa.lib.curl import Traffic
 from remosa.lib.http import REASONS, Door, EgressRefused, HttpFailure, Response, request
 from tests.lib import faulty_server as faults
 from tests.lib.faulty_server import Behaviour, FaultyServer
@@ -417,7 +419,7 @@ def test_the_asynchronous_face_reuses_connections_and_keeps_no_cookies() -> None
 
 
 def test_a_kept_connection_that_has_died_is_not_tried_twice() -> None:
-    """aiohttp would repeat an idempotent request by itself; whether to repeat is the caller's decision."""
+    """libcurl would repeat the request by itself; whether to repeat is the caller's decision."""
     served = threading.Event()
 
     def once_then_reset(peer: socket.socket, over: threading.Event) -> None:
@@ -457,6 +459,54 @@ def test_an_answer_cut_off_is_not_followed_by_another_request_on_its_connection(
 
     assert outcomes == ["too_large", "200"]
     assert server.connections == 2
+
+
+def test_a_request_without_a_body_has_not_the_one_of_the_request_before() -> None:
+    async def three(url: str) -> None:
+        async with Door() as door:
+            for method, body in (("POST", {"json": {"a": 1}}), ("PUT", {}), ("DELETE", {}), ("POST", {})):
+                await door.request(method, url, deadline_s=5, **body)
+
+    with FaultyServer(faults.answers(), keeps=True) as server:
+        asyncio.run(three(server.url))
+
+    assert [sent.partition(b" ")[0] for sent in server.ledger] == [b"POST", b"PUT", b"DELETE", b"POST"]
+    assert [sent.partition(b"\r\n\r\n")[2] for sent in server.ledger] == [b'{"a": 1}', b"", b"", b""]
+    assert b"content-length: 0" in server.ledger[1].lower()
+
+
+def test_a_call_that_is_cancelled_leaves_nothing_behind() -> None:
+    async def cancelled(silent: str, good: str) -> int:
+        async with Door(limit=1) as door:
+            call = asyncio.create_task(door.request("POST", silent, json={}, deadline_s=30))
+            await asyncio.sleep(0.2)
+            call.cancel()
+            await asyncio.wait([call])
+            return (await door.request("GET", good, deadline_s=5)).status
+
+    gc.collect()  # what other tests have left
+    before = len(os.listdir("/proc/self/fd"))
+    with FaultyServer(faults.keeps_silent) as silent, FaultyServer(faults.answers(), keeps=True) as good:
+        status = asyncio.run(cancelled(silent.url, good.url))
+
+    assert status == 200
+    assert len(silent.ledger) == len(good.ledger) == 1
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_door_that_nobody_uses_keeps_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Traffic, "idle_s", 0.2)
+
+    async def twice(url: str) -> None:
+        async with Door() as door:
+            for pause_s in (0, 0.6):
+                await asyncio.sleep(pause_s)
+                await door.request("GET", url, deadline_s=5)
+
+    with FaultyServer(faults.answers("200 OK", b"x"), keeps=True) as server:
+        asyncio.run(twice(server.url))
+
+    assert (server.connections, len(server.ledger)) == (2, 2)
 
 
 def test_many_requests_at_once_stay_below_the_limit_and_find_their_answers() -> None:
