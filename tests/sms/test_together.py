@@ -225,7 +225,7 @@ def edit_in_console(client, gateway, **values):
     """Save the gateway's page with other values."""
     page = client.get(f"/admin/sms/gateway/{gateway.pk}/change/")
     form = page.context["adminform"].form
-    shown = {name: form.get_initial_for_field(field, name) for name, field in form.fields.items()}
+    shown = {name: form[name].value() for name in form.fields}
     posted = {name: value for name, value in shown.items() if value is not None and value is not False}
     answer = client.post(f"/admin/sms/gateway/{gateway.pk}/change/", posted | values)
     assert answer.status_code == 302, answer.context["errors"]

@@ -62,6 +62,7 @@ class CaseRecord:
     state: str = "open"
     outcome: str = ""
     key: Any = None
+    said: set[str] = field(default_factory=set)  # every outcome that it ever had
 
 
 @dataclass(frozen=True)
@@ -247,6 +248,7 @@ class Driver:
                 case.pk, CaseRecord(self.key_of[case.device_id], now, key=case.pk)
             )
             record.state, record.outcome = case.state, case.outcome
+            record.said.add(case.outcome)
             if case.state in ("verified", "cancelled"):
                 record.closed = now
         for row in GuardRefusal.objects.filter(last_at=self.clock):
