@@ -9,13 +9,15 @@ Nothing is compressed or read again for a scrape.
 
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 
 GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"  # deflate, no name, no time, any system
 LAST_BLOCK = b"\x03\x00"  # an empty final block
 LEVEL = 6
+LINES_AT_ONCE = 1000
 POLYNOMIAL = 0xEDB88320  # CRC-32, reflected
 ONE = 1 << 31  # the polynomial x^0 in that notation
 
@@ -31,10 +33,18 @@ class Segment:
 
 def segment(text: str, *, level: int = LEVEL) -> Segment:
     """Deflate one piece."""
-    plain = text.encode()
+    return segment_of_lines([text], level=level)
+
+
+def segment_of_lines(lines: Iterable[str], *, level: int = LEVEL) -> Segment:
+    """Deflate lines as one piece, without ever holding all of their text."""
     packer = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS)
-    deflated = packer.compress(plain) + packer.flush(zlib.Z_FULL_FLUSH)
-    return Segment(deflated, len(plain), zlib.crc32(plain))
+    deflated, length, crc, rest = [], 0, 0, iter(lines)
+    while some := list(islice(rest, LINES_AT_ONCE)):
+        plain = "".join(some).encode()
+        deflated.append(packer.compress(plain))
+        length, crc = length + len(plain), zlib.crc32(plain, crc)
+    return Segment(b"".join([*deflated, packer.flush(zlib.Z_FULL_FLUSH)]), length, crc)
 
 
 def gzip_of(segments: Sequence[Segment]) -> bytes:

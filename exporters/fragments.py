@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-from exporters.exposition import Fragments
-
 MOST_DEVICES = 300_000  # kept by one process, over all exporters
 
 Lines = tuple[str, ...]
@@ -34,7 +32,9 @@ class Kept:
 
     version: str = ""
     shape: object = None
-    lines: dict[str, tuple[str, Lines]] = field(default_factory=dict)  # external id -> (our name, lines)
+    lines: dict[str, Lines] = field(
+        default_factory=dict
+    )  # external id -> (our name, its line in each family)
 
 
 class FragmentCache:
@@ -53,9 +53,12 @@ class FragmentCache:
         shape: object,
         names: tuple[str, ...],
         render: Callable[[list[AnyRow]], Iterable[Lines]],
-    ) -> Fragments:
-        """The families ``names`` of ``rows``. ``version`` is that of the stored snapshot, ``shape`` whatever else
-        the lines depend on; ``render`` gives the lines of each row that must be rendered."""
+    ) -> dict[str, list[str]]:
+        """The lines of each of the families ``names``, row by row.
+
+        ``version`` is that of the stored snapshot, ``shape`` whatever else the lines depend on; ``render`` gives the
+        lines of each row that must be rendered.
+        """
         kept = self._kept.pop(exporter_id, None)
         if kept is None or kept.version != version or kept.shape != shape:
             kept = Kept(shape=shape)
@@ -67,15 +70,15 @@ class FragmentCache:
             if row.is_changed or (found := known(row.external_id)) is None or found[0] != row.device_name
         ]
         for row, lines_of_row in zip(stale, render(stale), strict=True):
-            kept.lines[row.external_id] = (row.device_name, lines_of_row)
+            kept.lines[row.external_id] = (row.device_name, *lines_of_row)
         if len(kept.lines) > len(listed):
             present = {row.external_id for row in listed}
             kept.lines = {key: lines for key, lines in kept.lines.items() if key in present}
         kept.version = ""  # until `note` says that it is stored: a round that is rolled back leaves nothing
         self._kept[exporter_id] = kept
         self._trim()
-        lines = [kept.lines[row.external_id][1] for row in listed]
-        return {name: "".join([of_row[place] for of_row in lines]) for place, name in enumerate(names)}
+        lines = [kept.lines[row.external_id] for row in listed]
+        return {name: [of_row[place] for of_row in lines] for place, name in enumerate(names, start=1)}
 
     def note(self, exporter_id: int, version: str) -> None:
         """The snapshot that holds these lines was stored as ``version``."""

@@ -33,6 +33,7 @@ from exporters.services import Work, claim_due, note_progress, release_leases, r
 from remosa.lib.backoff import backoff
 from remosa.lib.clock import utcnow
 from remosa.lib.http import Door
+from remosa.lib.memory import return_large_blocks
 from remosa.lib.registry import backend
 
 logger = logging.getLogger(__name__)
@@ -92,6 +93,7 @@ def owner_name() -> str:
 @asynccontextmanager
 async def open_loop(pace: Pace, *, owner: str = "") -> AsyncIterator["PollLoop"]:
     """A ``PollLoop`` with its door and threads, closed in good order."""
+    return_large_blocks()
     leases, results = DatabaseThread("leases"), DatabaseThread("results")
     try:
         # no limit for all: each round has its own, and a CMS that hangs must not use up the others' share

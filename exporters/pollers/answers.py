@@ -8,6 +8,7 @@ import asyncio
 import json
 import re
 import time
+from array import array
 from asyncio import TaskGroup
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -127,7 +128,7 @@ class Asker:
         self._gave_up: Reason | None = None
         self._failures = 0
         self._patience = 1 if settings.is_cautious else max(PATIENCE, 2 * settings.concurrency)
-        self._took_s: list[float] = []
+        self._took_s = array("d")
 
     @property
     def elapsed_s(self) -> float:

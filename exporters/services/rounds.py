@@ -7,7 +7,7 @@ another. What nobody could say is UNKNOWN; no path leads from a failed question 
 import logging
 import uuid
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,7 +24,7 @@ from devices.services import (
     record_observations,
 )
 from devices.states import DeviceState
-from exporters.compression import segment
+from exporters.compression import segment_of_lines
 from exporters.exposition import (
     DeviceRow,
     Fragments,
@@ -128,10 +128,18 @@ def _load(exporter: Exporter, result: RoundResult, started_at: datetime) -> tupl
         .iterator()
     )  # fmt: skip
     rows, retired = [], []
+    shared: dict[
+        Any, Any
+    ] = {}  # the database gives each row its own "online", and its own time of the last round
     for *values, created_at, is_active in found:
         row = _Row(*values)
-        if (seen := asked.get(row.external_id)) is not None and row.facts == seen.facts:
-            row.facts = seen.facts  # most devices say the same again: it is kept once
+        for name in ("device_state", "observer_id", "status", "status_since", "noted_at", "stated", "reason"):
+            value = getattr(row, name)
+            setattr(row, name, shared.setdefault(value, value))
+        if (seen := asked.get(row.external_id)) is not None:
+            row.external_id = seen.external_id
+            if row.facts == seen.facts:
+                row.facts = seen.facts  # most devices say the same again: it is kept once
         if not is_active:
             retired.append(row)
         elif created_at < started_at or row.external_id in asked or row.status != DeviceState.UNKNOWN:
@@ -312,7 +320,7 @@ def _write_snapshot(
     stored = Snapshot.objects.filter(exporter=exporter).values_list("errors_total", "version").first()
     before, version = stored or ({}, "")
     errors = Counter(before) + Counter({str(reason): count for reason, count in result.errors.items()})
-    families: Fragments = {}
+    families: dict[str, list[str]] = {}
     listed = list(rows)
     if (shape := shape_of(exporter.kind, exporter.config)) is not None:
         families = _fragments.families(
@@ -326,7 +334,7 @@ def _write_snapshot(
             ),
         )
         if exporter.has_old_names:
-            families |= _old_names(exporter, map(_device_row, listed))
+            families |= _as_lines(_old_names(exporter, map(_device_row, listed)))
     values = {
         **_body_of(exporter, families),
         "taken_at": at,
@@ -369,22 +377,28 @@ def refresh_snapshot(exporter: Exporter) -> None:
         )
         if locked.has_old_names:
             families |= _old_names(locked, shown)
-    Snapshot.objects.filter(exporter=locked).update(targets=dict(counts), **_body_of(locked, families))
+    Snapshot.objects.filter(exporter=locked).update(
+        targets=dict(counts), **_body_of(locked, _as_lines(families))
+    )
     locked.save(update_fields=["refused_series"])
 
 
-def _body_of(exporter: Exporter, families: Fragments) -> dict[str, Any]:
+def _as_lines(families: Fragments) -> dict[str, list[str]]:
+    return {name: [text] for name, text in families.items()}
+
+
+def _body_of(exporter: Exporter, families: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """The columns of the snapshot that hold the device families, deflated once.
 
     An exporter that would take its platform over the limit of series shows none of its devices: a part of
     them would look like devices of which nothing is known. ``exporter.refused_series`` says so.
     """
-    series = sum(text.count("\n") for text in families.values())
+    series = sum(text.count("\n") for lines in families.values() for text in lines)
     limit, taken = _series_of_platform(exporter)
     exporter.refused_series = series if taken + series > limit else 0
     if exporter.refused_series:
         families, series = {}, 0
-    segments = {name: segment(text) for name, text in families.items() if text}
+    segments = {name: segment_of_lines(lines) for name, lines in families.items() if any(lines)}
     return {
         "version": uuid.uuid4().hex,
         "body": b"".join(piece.deflated for piece in segments.values()),

@@ -6,7 +6,7 @@ import zlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporters.compression import gzip_of, plain_of, segment
+from exporters.compression import gzip_of, plain_of, segment, segment_of_lines
 
 TEXTS = st.lists(st.text(max_size=300) | st.sampled_from(["", "плеер 1\n" * 2000]), max_size=6)
 
@@ -33,3 +33,11 @@ def test_a_piece_can_be_used_in_any_place_and_twice():
     one, two = segment("one\n" * 50), segment("two\n" * 50, level=1)
 
     assert gzip.decompress(gzip_of([two, one, two])) == b"two\n" * 50 + b"one\n" * 50 + b"two\n" * 50
+
+
+@given(texts=TEXTS)
+def test_lines_make_the_piece_that_their_text_makes(texts):
+    piece, whole = segment_of_lines(texts), segment("".join(texts))
+
+    assert plain_of([piece]) == plain_of([whole])
+    assert (piece.length, piece.crc) == (whole.length, whole.crc)
