@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar
 MOST_DEVICES = 300_000  # kept by one process, over all exporters
 
 Lines = tuple[str, ...]
+NONE_YET = (None,)
 
 
 class Row(Protocol):
@@ -32,9 +33,7 @@ class Kept:
 
     version: str = ""
     shape: object = None
-    lines: dict[str, Lines] = field(
-        default_factory=dict
-    )  # external id -> (our name, its line in each family)
+    lines: dict[str, Lines] = field(default_factory=dict)  # external id -> (our name, a line of each family)
 
 
 class FragmentCache:
@@ -64,21 +63,22 @@ class FragmentCache:
             kept = Kept(shape=shape)
         listed = list(rows)
         known = kept.lines.get
+        found = [known(row.external_id, NONE_YET) for row in listed]
         stale = [
-            row
-            for row in listed
-            if row.is_changed or (found := known(row.external_id)) is None or found[0] != row.device_name
+            place
+            for place, (row, lines) in enumerate(zip(listed, found, strict=True))
+            if row.is_changed or lines[0] != row.device_name
         ]
-        for row, lines_of_row in zip(stale, render(stale), strict=True):
-            kept.lines[row.external_id] = (row.device_name, *lines_of_row)
+        for place, lines in zip(stale, render([listed[place] for place in stale]), strict=True):
+            row = listed[place]
+            kept.lines[row.external_id] = found[place] = (row.device_name, *lines)
         if len(kept.lines) > len(listed):
             present = {row.external_id for row in listed}
             kept.lines = {key: lines for key, lines in kept.lines.items() if key in present}
         kept.version = ""  # until `note` says that it is stored: a round that is rolled back leaves nothing
         self._kept[exporter_id] = kept
         self._trim()
-        lines = [kept.lines[row.external_id] for row in listed]
-        return {name: [of_row[place] for of_row in lines] for place, name in enumerate(names, start=1)}
+        return {name: [lines[place] for lines in found] for place, name in enumerate(names, start=1)}
 
     def note(self, exporter_id: int, version: str) -> None:
         """The snapshot that holds these lines was stored as ``version``."""

@@ -6,7 +6,7 @@ import pytest
 
 from tests.automation.fleet.driver import CaseRecord, RefusalRecord, Story
 from tests.automation.fleet.oracle import Oracle, Rules
-from tests.automation.fleet.truth import Player, Site, Socket, Truth
+from tests.automation.fleet.truth import Player, Site, Socket, Trouble, Truth
 
 CYCLE = "#12#0#1#1#"
 
@@ -144,6 +144,32 @@ def test_an_outcome_that_nobody_knew_is_a_reason_for_a_person(number: str, is_ha
     (failure,) = oracle.true_failures()
 
     assert (oracle.handled(failure) == "") is is_handled
+
+
+@pytest.mark.parametrize(
+    ("outcome", "trouble", "is_handled"),
+    [
+        ("no_data_after_action", ("cms_down", "x/cms"), True),
+        ("no_data_after_action", ("cms_down", "x/other"), False),
+        ("no_data_after_action", ("gateway", "x"), False),
+        ("command_expired", ("gateway", "x"), True),
+        ("command_expired", ("gateway", "y"), False),
+        ("command_expired", ("cms_down", "x/cms"), False),
+        ("not_back_in_time", ("cms_down", "x/cms"), False),
+    ],
+)
+@pytest.mark.parametrize("at", [100.0, 300.0])
+def test_words_of_a_case_are_a_reason_while_they_are_true(
+    outcome: str, trouble: tuple[str, str], is_handled: bool, at: float
+) -> None:
+    truth = after_a_failure(world(), 400)
+    truth.troubles.append(Trouble(*trouble, 80.0, 90.0))
+    case = CaseRecord("p0", 21.0, state="escalated", outcome=outcome, said={"": 21.0, outcome: at})
+    oracle = Oracle(truth, Story(cases={0: case}), Rules(hold=10, step=2))
+
+    (failure,) = oracle.true_failures()
+
+    assert (oracle.handled(failure) == "") is (is_handled and at == 100.0)
 
 
 @pytest.mark.parametrize(("reason", "is_explained"), [("platform", True), ("site", False)])

@@ -62,7 +62,7 @@ class CaseRecord:
     state: str = "open"
     outcome: str = ""
     key: Any = None
-    said: set[str] = field(default_factory=set)  # every outcome that it ever had
+    said: dict[str, float] = field(default_factory=dict)  # every outcome that it ever had, and since when
 
 
 @dataclass(frozen=True)
@@ -248,7 +248,7 @@ class Driver:
                 case.pk, CaseRecord(self.key_of[case.device_id], now, key=case.pk)
             )
             record.state, record.outcome = case.state, case.outcome
-            record.said.add(case.outcome)
+            record.said.setdefault(case.outcome, now)
             if case.state in ("verified", "cancelled"):
                 record.closed = now
         for row in GuardRefusal.objects.filter(last_at=self.clock):

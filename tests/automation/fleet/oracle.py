@@ -208,11 +208,23 @@ class Oracle:
         told = any(
             r.player == fault.player and fault.start <= r.at <= end + SLOW for r in self.story.refusals
         )
-        socket = self.truth.players[fault.player].socket
+        player = self.truth.players[fault.player]
         in_doubt = any(
-            number == socket and fault.start < moment <= end for moment, number in self.truth.doubtful
+            number == player.socket and fault.start < moment <= end for moment, number in self.truth.doubtful
         )
-        return told or in_doubt or self._fell_with_others_ever(fault) or fault.ended_by == "itself"
+        words = any(self._was_true(player, outcome, at) for outcome, at in case.said.items())
+        return told or in_doubt or words or self._fell_with_others_ever(fault) or fault.ended_by == "itself"
+
+    def _was_true(self, player: Player, outcome: str, at: float) -> bool:
+        """A case that was handed to a person with these words names a trouble that there was."""
+        blind = (("cms", player.cms), *((kind, "*") for kind in ("poller", "worker", "clock")))
+        causes = {
+            "no_data": blind,
+            "no_data_after_action": blind,
+            "command_expired": (("gateway", player.platform), ("outbox", "*")),
+        }.get(outcome, ())
+        start = at - self.rules.patience - SLOW
+        return any(self.truth.troubled(kind, subject, start, at) for kind, subject in causes)
 
     def _fell_with_others_ever(self, fault: Fault) -> bool:
         player = self.truth.players[fault.player]
