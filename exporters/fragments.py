@@ -13,7 +13,6 @@ from typing import Protocol, TypeVar
 MOST_DEVICES = 300_000  # kept by one process, over all exporters
 
 Lines = tuple[str, ...]
-NONE_YET = (None,)
 
 
 class Row(Protocol):
@@ -29,11 +28,31 @@ AnyRow = TypeVar("AnyRow", bound=Row)
 
 @dataclass
 class Kept:
-    """Lines of one exporter as of snapshot ``version``."""
+    """The lines of one exporter, family by family, in the order of its rows, as of snapshot ``version``.
 
-    version: str = ""
-    shape: object = None
-    lines: dict[str, Lines] = field(default_factory=dict)  # external id -> (our name, a line of each family)
+    Without a version they are not stored, and worth nothing to the next round.
+    """
+
+    shape: object
+    families: dict[str, list[str]]
+    order: list[str] = field(default_factory=list)  # external ids
+    device_names: list[str] = field(default_factory=list)
+    version: str | None = None
+
+    def arrange(self, order: list[str], device_names: list[str]) -> list[int]:
+        """Bring the lines into this ``order``; the places of which no line with this device name is known."""
+        before: list[str | None] = [*self.device_names]
+        if order != self.order:
+            place_of = {external_id: place for place, external_id in enumerate(self.order)}
+            places = [place_of.get(external_id, -1) for external_id in order]
+            before = [self.device_names[place] if place >= 0 else None for place in places]
+            for name, lines in self.families.items():
+                self.families[name] = [lines[place] if place >= 0 else "" for place in places]
+            self.order = order
+        if before == device_names:
+            return []
+        self.device_names = device_names
+        return [place for place, name in enumerate(device_names) if name != before[place]]
 
 
 class FragmentCache:
@@ -53,32 +72,24 @@ class FragmentCache:
         names: tuple[str, ...],
         render: Callable[[list[AnyRow]], Iterable[Lines]],
     ) -> dict[str, list[str]]:
-        """The lines of each of the families ``names``, row by row.
+        """The lines of each of the families ``names``, row by row; they are ours, and only to be read.
 
         ``version`` is that of the stored snapshot, ``shape`` whatever else the lines depend on; ``render`` gives the
         lines of each row that must be rendered.
         """
+        listed = list(rows)
         kept = self._kept.pop(exporter_id, None)
         if kept is None or kept.version != version or kept.shape != shape:
-            kept = Kept(shape=shape)
-        listed = list(rows)
-        known = kept.lines.get
-        found = [known(row.external_id, NONE_YET) for row in listed]
-        stale = [
-            place
-            for place, (row, lines) in enumerate(zip(listed, found, strict=True))
-            if row.is_changed or lines[0] != row.device_name
-        ]
+            kept = Kept(shape, {name: [] for name in names})
+        unknown = kept.arrange([row.external_id for row in listed], [row.device_name for row in listed])
+        stale = sorted({*unknown, *(place for place, row in enumerate(listed) if row.is_changed)})
         for place, lines in zip(stale, render([listed[place] for place in stale]), strict=True):
-            row = listed[place]
-            kept.lines[row.external_id] = found[place] = (row.device_name, *lines)
-        if len(kept.lines) > len(listed):
-            present = {row.external_id for row in listed}
-            kept.lines = {key: lines for key, lines in kept.lines.items() if key in present}
-        kept.version = ""  # until `note` says that it is stored: a round that is rolled back leaves nothing
+            for name, line in zip(names, lines, strict=True):
+                kept.families[name][place] = line
+        kept.version = None  # until `note` says that it is stored: a round that is rolled back leaves nothing
         self._kept[exporter_id] = kept
         self._trim()
-        return {name: [lines[place] for lines in found] for place, name in enumerate(names, start=1)}
+        return dict(kept.families)
 
     def note(self, exporter_id: int, version: str) -> None:
         """The snapshot that holds these lines was stored as ``version``."""
@@ -86,5 +97,5 @@ class FragmentCache:
             self._kept[exporter_id].version = version
 
     def _trim(self) -> None:
-        while len(self._kept) > 1 and sum(len(kept.lines) for kept in self._kept.values()) > self._most:
+        while len(self._kept) > 1 and sum(len(kept.order) for kept in self._kept.values()) > self._most:
             self._kept.popitem(last=False)
