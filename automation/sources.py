@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import Count, Q, TextField
 from django.db.models.fields.json import KeyTextTransform
@@ -111,8 +111,8 @@ def telling(job: Job) -> Q:
     return Q(device__in=not_online.order_by().values("device").union(watched.order_by().values("device")))
 
 
-def count_others(job: Job, *, now: datetime) -> Others:
-    """Count what ``read_snapshot(only=telling(job))`` leaves out.
+def count_others(job: Job, *, told: Collection[int], now: datetime) -> Others:
+    """Count what ``read_snapshot(only=telling(job))`` leaves out; ``told`` are the devices that it gave.
 
     All that is online behind one exporter has the time of its last round, so that is looked at once.
     """
@@ -128,15 +128,19 @@ def count_others(job: Job, *, now: datetime) -> Others:
         for row, age in ages.items()
         if row.is_up and not row.suspect_reason and row.answers_at and abs(now - row.answers_at) <= age
     ]
-    figures = {
-        "number": Count("device", distinct=True),
-        "known": Count("device", distinct=True, filter=Q(exporter__in=answering)),
-    }
     whole = targets_of(job).order_by()
-    of_all, of_telling = whole.aggregate(**figures), whole.filter(telling(job)).aggregate(**figures)
-    number, known = (of_all[name] - of_telling[name] for name in figures)
+    number = _count_devices(whole) - len(told)
+    known = number
+    if len(answering) < len(ages):
+        fresh = whole.filter(exporter__in=answering)
+        known = _count_devices(fresh) - _count_devices(fresh.filter(telling(job)))
     longest = max((age for row, age in ages.items() if row.is_enabled), default=None)
-    return Others(number, number - known, longest)
+    return Others(max(0, number), max(0, number - known), longest)
+
+
+def _count_devices(targets: ObservedQuerySet) -> int:
+    """How many devices they are of."""
+    return int(targets.aggregate(number=Count("device", distinct=True))["number"])
 
 
 def read_snapshot(
@@ -190,19 +194,21 @@ def read_prometheus(
     """
     samples = _range_samples(job, now=now) if job.promql_range_s else _samples(job, now=now)
     by_identity = _targets_by_identity(job, {_identity(labels) for labels, _said in samples}, named=named)
+    exporters = Exporter.objects.filter(platform=job.platform_id).defer("secret").in_bulk()
     readings: dict[int, tuple[Reading, timedelta]] = {}
     for labels, said in samples:
         target = _target_of(labels, by_identity, job.platform_id)
-        if target is None:
+        exporter = exporters.get(target.exporter_id) if target is not None else None
+        if target is None or exporter is None:
             continue
         reading = replace(
             said,
-            upstream_ok=target.exporter.is_up is not False and not target.exporter.suspect_reason,
+            upstream_ok=exporter.is_up is not False and not exporter.suspect_reason,
             expected=target.device_id in expected,
         )
         known = readings.get(target.device_id)
         if known is None or known[0].breach is not False:  # of two series, the one that says "fine" counts
-            readings[target.device_id] = (reading, max_age_of(job, target.exporter))
+            readings[target.device_id] = (reading, max_age_of(job, exporter))
     return readings
 
 
@@ -302,14 +308,19 @@ FEW = 5_000  # series whose targets are asked for by name; more need the whole s
 AT_ONCE = 500
 
 
+class Target(NamedTuple):
+    """A row of ExporterTarget: thousands are read, which models are too heavy for."""
+
+    external_id: str
+    device_id: int
+    exporter_id: int
+
+
 def _targets_by_identity(
     job: Job, identities: Collection[str | None], *, named: Collection[int] | None
-) -> dict[str, list[ExporterTarget]]:
+) -> dict[str, list[Target]]:
     """{what a CMS calls a device: its targets} of the job's set, at least those of ``identities``."""
-    rows = targets_of(job, named=named).only(
-        "device_id", "external_id", "exporter_id", "exporter__interval_s", "exporter__timeout_s",
-        "exporter__is_up", "exporter__suspect_reason",
-    )  # fmt: skip
+    rows = targets_of(job, named=named).order_by().values_list(*Target._fields)
     names = sorted(name for name in identities if name is not None)
     parts = [rows]
     if len(names) <= FEW:
@@ -317,15 +328,13 @@ def _targets_by_identity(
             rows.filter(external_id__in=names[start : start + AT_ONCE])
             for start in range(0, len(names), AT_ONCE)
         ]
-    found: dict[str, list[ExporterTarget]] = {}
-    for target in chain.from_iterable(parts):
+    found: dict[str, list[Target]] = {}
+    for target in map(Target._make, chain.from_iterable(parts)):
         found.setdefault(target.external_id, []).append(target)
     return found
 
 
-def _target_of(
-    labels: dict[str, str], targets: dict[str, list[ExporterTarget]], platform_id: int
-) -> ExporterTarget | None:
+def _target_of(labels: dict[str, str], targets: dict[str, list[Target]], platform_id: int) -> Target | None:
     """Map a series to a device by immutable labels only, inside the platform."""
     platform = labels.get("platform_id", labels.get("exported_platform_id"))
     fitting = targets.get(_identity(labels) or "", [])

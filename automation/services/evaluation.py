@@ -85,8 +85,8 @@ def evaluate_job(job: Job, *, tick: str, now: datetime) -> JobRun | None:
     try:
         if job.source == Job.Source.SNAPSHOT:
             expected = expected_dark(job.platform_id, now=now)
-            others = count_others(job, now=now)
             readings = read_snapshot(job, expected=expected, only=telling(job))
+            others = count_others(job, told=readings, now=now)
         else:
             readings = read(job, now=now)
     except PrometheusUnavailable as exc:

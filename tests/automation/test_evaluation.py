@@ -552,7 +552,7 @@ def test_who_is_online_is_counted_and_not_read(db: None) -> None:
     world.turn()
 
     readings = sources.read_snapshot(world.job, expected=set(), only=sources.telling(world.job))
-    others = sources.count_others(world.job, now=world.now)
+    others = sources.count_others(world.job, told=readings, now=world.now)
     run = JobRun.objects.filter(job=world.job).latest("pk")
 
     assert set(readings) == {hung.pk, hushed.pk}
@@ -564,7 +564,7 @@ def test_of_an_exporter_that_is_silent_nothing_is_known(db: None) -> None:
     world = World(players=6, mode="shadow")
     world.turns(2)
 
-    later = sources.count_others(world.job, now=world.now + timedelta(hours=1))
+    later = sources.count_others(world.job, told=(), now=world.now + timedelta(hours=1))
     world.cms_is_up = False
     world.turn()
     run = JobRun.objects.filter(job=world.job).latest("pk")
