@@ -1,9 +1,10 @@
 """``python -m bench``: run the benchmarks, one process each, print a line each, keep the history.
 
-``ONLY=S2,P1`` chooses. The line is ``U1 0.90 goal <=1.5 met``, ``... missed`` or ``U1 not run: reason``;
-a row with the commit and the figures behind the ratio is appended to ``bench/history.jsonl``.
+``python -m bench S2 P1`` or ``ONLY=S2,P1`` chooses. The line is ``U1 0.90 goal <=1.5 met``, ``... missed`` or
+``U1 not run: reason``; a row with the commit and the figures behind the ratio is appended to ``bench/history.jsonl``.
 """
 
+import argparse
 import json
 import multiprocessing
 import os
@@ -68,7 +69,12 @@ def commit() -> str:
 
 
 def main() -> int:
-    wanted = [name.strip().upper() for name in os.environ.get("ONLY", "").split(",") if name.strip()]
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description="Run the benchmarks, all or those named."
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(names()))
+    chosen = parser.parse_args().names or os.environ.get("ONLY", "").split(",")
+    wanted = [name.strip().upper() for name in chosen if name.strip()]
     if unknown := set(wanted) - set(names()):
         print(f"There is no {', '.join(sorted(unknown))}; there are {', '.join(names())}.", file=sys.stderr)
         return 2
