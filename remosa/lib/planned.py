@@ -40,13 +40,6 @@ class PlannedQuery(PreparedQuery):
     def _answer(self, connection: Any, arguments: tuple[Any, ...]) -> list[Any]:
         if connection.vendor != "postgresql":
             return super().rows(*arguments)
-        if getattr(self._own, "converters", None) is None:
-            compiler, _sql, _parameters = self._composed(connection)
-            self._own.converters = (
-                compiler,
-                compiler.get_converters([column for column, *_ in compiler.select]),
-            )
-        compiler, converters = self._own.converters
         with connection.cursor() as cursor:
             if connection.connection not in self._known_to:
                 self._plan(connection, cursor)
@@ -54,12 +47,11 @@ class PlannedQuery(PreparedQuery):
             cursor.execute(
                 f"EXECUTE {self._name} ({places})" if places else f"EXECUTE {self._name}", arguments
             )
-            found = cursor.fetchall()
-        return [tuple(row) for row in compiler.apply_converters(found, converters)] if converters else found
+            return self._composed(connection).converted(cursor.fetchall())
 
     def _plan(self, connection: Any, cursor: Any) -> None:
         """Let this session know the statement; it keeps it until its end."""
-        _compiler, sql, parameters = self._composed(connection)
-        places = tuple(f"${place}" for place in range(1, len(parameters) + 1))
-        cursor.execute(f"PREPARE {self._name} AS {sql % places}")
+        composed = self._composed(connection)
+        places = tuple(f"${place}" for place in range(1, len(composed.parameters) + 1))
+        cursor.execute(f"PREPARE {self._name} AS {composed.sql % places}")
         self._known_to.add(connection.connection)

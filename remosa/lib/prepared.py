@@ -69,39 +69,66 @@ class PreparedQuery:
 
     def rows(self, *arguments: int | str | Sequence[int | str], **given: Any) -> list[Any]:
         """The rows, as tuples."""
-        compiler, found = self._execute(arguments, given)
-        return list(compiler.results_iter([found], tuple_expected=True))
+        return self._execute(arguments, given)[1]
 
     def objects(self, **given: Any) -> list[Any]:
         """The rows as instances of the model, with what ``select_related`` brings."""
-        compiler, found = self._execute((), given)
-        info = compiler.klass_info
+        composed, rows = self._execute((), given)
+        info = composed.compiler.klass_info
         places = slice(info["select_fields"][0], info["select_fields"][-1] + 1)
-        names = [column.target.attname for column, *_ in compiler.select[places]]
-        populators = get_related_populators(info, compiler.select, connection.alias)  # type: ignore[call-arg]  # 6.0
         made = []
-        for row in compiler.results_iter([found]):
-            made.append(info["model"].from_db(connection.alias, names, row[places]))
-            for populator in populators:
+        for row in rows:
+            made.append(info["model"].from_db(connection.alias, composed.names, row[places]))
+            for populator in composed.populators:
                 populator.populate(row, made[-1])
         return made
 
-    def _execute(self, arguments: Sequence[Any], given: Mapping[str, Any]) -> tuple[Any, list[Any]]:
-        compiler, sql, parameters = self._composed(connection)
-        if arguments and len(arguments) != len(parameters):
-            raise ValueError(f"This query has {len(parameters)} arguments, not {len(arguments)}.")
+    def _execute(self, arguments: Sequence[Any], given: Mapping[str, Any]) -> tuple["Composed", list[Any]]:
+        composed = self._composed(connection)
+        if arguments and len(arguments) != len(composed.parameters):
+            raise ValueError(f"This query has {len(composed.parameters)} arguments, not {len(arguments)}.")
         with connection.cursor() as cursor:
-            cursor.execute(*_spread(sql, arguments or _values(parameters, given)))
-            return compiler, cursor.fetchall()
+            cursor.execute(*_spread(composed.sql, arguments or _values(composed.parameters, given)))
+            return composed, composed.converted(cursor.fetchall())
 
-    def _composed(self, database: Any) -> tuple[Any, str, Sequence[Any]]:
-        """The compiler, its SQL and the parameters that were composed, for this thread."""
+    def _composed(self, database: Any) -> "Composed":
+        """What was composed for this thread."""
         if getattr(self._own, "vendor", "") != database.vendor:
-            compiler = self._compose().query.get_compiler(connection=database)
-            self._own.prepared = compiler, *compiler.as_sql()
+            self._own.composed = Composed.by(self._compose().query.get_compiler(connection=database))
             self._own.vendor = database.vendor
-        prepared: tuple[Any, str, Sequence[Any]] = self._own.prepared
-        return prepared
+        composed: Composed = self._own.composed
+        return composed
+
+
+@dataclass(frozen=True)
+class Composed:
+    """A query in SQL, and what its rows need afterwards."""
+
+    compiler: Any
+    sql: str
+    parameters: Sequence[Any]
+    converters: Any
+    names: Sequence[str] = ()  # of the model's columns, where its rows may become objects
+    populators: Sequence[Any] = ()  # of what ``select_related`` brings
+
+    @classmethod
+    def by(cls, compiler: Any) -> "Composed":
+        sql, parameters = compiler.as_sql()
+        columns = [column for column, *_ in compiler.select]
+        names: Sequence[str] = ()
+        populators: Sequence[Any] = ()
+        info = compiler.klass_info
+        if info:
+            chosen = columns[info["select_fields"][0] : info["select_fields"][-1] + 1]
+            names = tuple(column.target.attname for column in chosen)
+            populators = get_related_populators(info, compiler.select, compiler.connection.alias)  # type: ignore[call-arg]  # 6.0
+        return cls(compiler, sql, parameters, compiler.get_converters(columns), names, populators)
+
+    def converted(self, rows: list[Any]) -> list[Any]:
+        """The rows as Python has them."""
+        if not self.converters:
+            return rows
+        return [tuple(row) for row in self.compiler.apply_converters(rows, self.converters)]
 
 
 def _spread(sql: str, arguments: Sequence[Any]) -> tuple[str, Sequence[Any]]:
