@@ -3,16 +3,25 @@
 Composing a statement takes the ORM longer than the database takes to execute one that follows an index. Values
 are converted as always, so both databases take and give the same. What the text of a statement depends on (how
 many keys) is an argument of a function with ``functools.cache`` that makes it.
+
+Planning it takes PostgreSQL longer than executing it, too: each session keeps the plan (``Plan``).
 """
 
+import itertools
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakSet
 
-from django.db import connection, connections, models, transaction
+from django.db import NotSupportedError, connection, connections, models, transaction
 from django.db.models.query import get_related_populators
 from django.db.models.sql import UpdateQuery
+
+LONGEST_PLAN = 256  # parameters; a longer statement is seldom the same twice, and its plan is large
+ANY_TYPE = object()  # a parameter whose type PostgreSQL tells from where it stands
+
+_numbers = itertools.count(1)
 
 
 class Given(models.Expression):
@@ -49,9 +58,65 @@ def padded(values: Sequence[Any]) -> list[Any]:
     return [*values, *[values[-1]] * ((1 << (len(values) - 1).bit_length()) - len(values))]
 
 
+@dataclass(eq=False)
+class Plan:
+    """A statement whose plan a session of PostgreSQL keeps from the first execution to its end (``PREPARE``).
+
+    Of its ``parameters`` those that are ``Given`` or ``ANY_TYPE`` come with each execution, the others are constants.
+    """
+
+    sql: str
+    parameters: Sequence[Any]
+    name: str = field(default_factory=lambda: f"remosa_{next(_numbers)}")
+    _known_to: "WeakSet[Any]" = field(default_factory=WeakSet)
+
+    def call(self, cursor: Any, values: Sequence[Any]) -> tuple[str, Sequence[Any]]:
+        """What executes it in the session of ``cursor``, which is told of it the first time."""
+        if cursor.connection not in self._known_to:
+            self._introduce(cursor)
+        return (
+            f"EXECUTE {self.name} ({', '.join(['%s'] * len(values))})" if values else f"EXECUTE {self.name}"
+        ), values
+
+    def _introduce(self, cursor: Any) -> None:
+        types: list[str] = []
+        places: list[str] = []
+        for one in self.parameters:
+            if isinstance(one, Given):
+                types.append(_type_of(one.output_field))
+            elif one is ANY_TYPE:
+                types.append("unknown")
+            else:
+                places.append(cursor.mogrify("%s", [one]))
+                continue
+            places.append(f"${len(types)}")
+        head = f"({', '.join(types)})" if types else ""
+        cursor.execute(f"PREPARE {self.name}{head} AS {self.sql % tuple(places)}")
+        self._known_to.add(cursor.connection)
+
+    def forget(self) -> None:
+        """The tables changed under the plan: every session makes another one."""
+        self.name, self._known_to = f"remosa_{next(_numbers)}", WeakSet()
+
+
+def _type_of(output: "models.Field[Any, Any]") -> str:
+    """The field's type without its length: PostgreSQL checks that where the value is stored."""
+    return (output.db_type(connection) or "unknown").partition("(")[0]
+
+
+def _plan_of(sql: str, parameters: Sequence[Any]) -> Plan | None:
+    is_short = connection.vendor == "postgresql" and len(parameters) <= LONGEST_PLAN
+    return Plan(sql, parameters) if is_short else None
+
+
 def _values(parameters: Sequence[Any], given: Mapping[str, Any]) -> list[Any]:
     database = connections[connection.alias]  # looked up once
     return [one.value(given, database) if isinstance(one, Given) else one for one in parameters]
+
+
+def _given(parameters: Sequence[Any], given: Mapping[str, Any]) -> list[Any]:
+    """The values of those that are given."""
+    return _values([one for one in parameters if isinstance(one, Given)], given)
 
 
 class PreparedQuery:
@@ -88,7 +153,16 @@ class PreparedQuery:
         if arguments and len(arguments) != len(composed.parameters):
             raise ValueError(f"This query has {len(composed.parameters)} arguments, not {len(arguments)}.")
         with connection.cursor() as cursor:
-            cursor.execute(*_spread(composed.sql, arguments or _values(composed.parameters, given)))
+            if arguments or composed.plan is None:
+                statement = _spread(composed.sql, arguments or _values(composed.parameters, given))
+            else:
+                statement = composed.plan.call(cursor, _given(composed.parameters, given))
+            try:
+                cursor.execute(*statement)
+            except NotSupportedError:  # what a row looks like is not what was planned
+                if composed.plan is not None:
+                    composed.plan.forget()
+                raise
             return composed, composed.converted(cursor.fetchall())
 
     def _composed(self, database: Any) -> "Composed":
@@ -110,6 +184,7 @@ class Composed:
     converters: Any
     names: Sequence[str] = ()  # of the model's columns, where its rows may become objects
     populators: Sequence[Any] = ()  # of what ``select_related`` brings
+    plan: Plan | None = None
 
     @classmethod
     def by(cls, compiler: Any) -> "Composed":
@@ -122,7 +197,8 @@ class Composed:
             chosen = columns[info["select_fields"][0] : info["select_fields"][-1] + 1]
             names = tuple(column.target.attname for column in chosen)
             populators = get_related_populators(info, compiler.select, compiler.connection.alias)  # type: ignore[call-arg]  # 6.0
-        return cls(compiler, sql, parameters, compiler.get_converters(columns), names, populators)
+        converters, plan = compiler.get_converters(columns), _plan_of(sql, parameters)
+        return cls(compiler, sql, parameters, converters, names, populators, plan)
 
     def converted(self, rows: list[Any]) -> list[Any]:
         """The rows as Python has them."""
@@ -143,9 +219,18 @@ def _spread(sql: str, arguments: Sequence[Any]) -> tuple[str, Sequence[Any]]:
 
 @dataclass(frozen=True)
 class Change:
-    """A statement that changes rows: pieces of its text, each with its values as the database takes them."""
+    """A statement that changes rows: pieces of its text, each with its values as the database takes them.
+
+    Or its ``plan``, and the values in their order.
+    """
 
     pieces: Sequence[tuple[str, Sequence[Any]]]
+    plan: Plan | None = None
+
+    def spelled(self, cursor: Any) -> str:
+        """The statement for PostgreSQL, with its values."""
+        pieces = self.pieces if self.plan is None else [self.plan.call(cursor, self.pieces[0][1])]
+        return "".join(cursor.mogrify(*piece) for piece in pieces)
 
 
 def execute(*changes: Change) -> list[int]:
@@ -162,8 +247,7 @@ def execute(*changes: Change) -> list[int]:
                 cursor.execute("".join(text for text, _values in one.pieces), values)
                 counts.append(cursor.rowcount)
         elif changes:
-            texts = ("".join(cursor.mogrify(*piece) for piece in one.pieces) for one in changes)
-            cursor.execute("; ".join(texts))
+            cursor.execute("; ".join([one.spelled(cursor) for one in changes]))
             counts.append(cursor.rowcount)
             while cursor.nextset():
                 counts.append(cursor.rowcount)
@@ -175,7 +259,7 @@ class PreparedUpdate:
 
     def __init__(self, compose: Callable[[], tuple[models.QuerySet[Any, Any], Mapping[str, Any]]]) -> None:
         self._compose = compose
-        self._prepared: dict[str, tuple[str, Sequence[Any]]] = {}
+        self._prepared: dict[str, tuple[str, Sequence[Any], Plan | None]] = {}
 
     def run(self, **given: Any) -> int:
         """Execute it; how many rows it found."""
@@ -187,18 +271,19 @@ class PreparedUpdate:
             rows, columns = self._compose()
             query: Any = rows.query.chain(UpdateQuery)
             query.add_update_values(columns)
-            self._prepared[connection.vendor] = query.get_compiler(connection=connection).as_sql()
-        sql, parameters = self._prepared[connection.vendor]
-        return Change([(sql, _values(parameters, given))])
+            sql, parameters = query.get_compiler(connection=connection).as_sql()
+            self._prepared[connection.vendor] = sql, parameters, _plan_of(sql, parameters)
+        sql, parameters, plan = self._prepared[connection.vendor]
+        return Change([(sql, (_values if plan is None else _given)(parameters, given))], plan)
 
 
 def inserting(rows: Sequence[models.Model]) -> Change:
     """``bulk_create`` of at least one row, without asking for the keys that the database makes."""
     database, columns = connections[connection.alias], {}
-    for field in rows[0]._meta.local_concrete_fields:
-        values = [field.get_db_prep_save(field.pre_save(row, add=True), database) for row in rows]
+    for one in rows[0]._meta.local_concrete_fields:
+        values = [one.get_db_prep_save(one.pre_save(row, add=True), database) for row in rows]
         if any(value is not None for value in values):  # all the others are NULL without being named
-            columns[database.ops.quote_name(field.column or "")] = values
+            columns[database.ops.quote_name(one.column or "")] = values
     place = f"({', '.join(['%s'] * len(columns))})"
     table = database.ops.quote_name(rows[0]._meta.db_table)
     first, *others = zip(*columns.values(), strict=True)

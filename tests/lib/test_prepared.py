@@ -2,15 +2,25 @@
 
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, connection, models, transaction
+from django.db import IntegrityError, NotSupportedError, connection, models, transaction
 
-from remosa.lib.prepared import Given, PreparedQuery, PreparedUpdate, each_given, execute, inserting, padded
+from remosa.lib.prepared import (
+    LONGEST_PLAN,
+    Given,
+    PreparedQuery,
+    PreparedUpdate,
+    each_given,
+    execute,
+    inserting,
+    padded,
+)
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
@@ -151,6 +161,65 @@ def test_update_takes_other_values_each_time() -> None:
         (b, None, Decimal("2.00"), NOW + timedelta(hours=1) + 2 * day, "x"),
         (c, None, Decimal("2.50"), NOW + timedelta(hours=2) + day, "y"),
     ]
+
+
+def rename() -> PreparedUpdate:
+    return PreparedUpdate(
+        lambda: (
+            Room.objects.filter(name=Given("old", models.CharField())).exclude(name="100 % 'quoted'"),
+            {"name": Given("new", models.CharField())},
+        )
+    )
+
+
+def test_a_new_session_makes_its_own_plan() -> None:
+    Room.objects.create(name="hall")
+    update = rename()
+
+    assert update.run(old="hall", new="100 % 'quoted'") == 1
+    assert update.run(old="100 % 'quoted'", new="yard") == 0  # the constant of the statement
+    connection.close()
+    assert update.run(old="nobody", new="somebody") == 0
+
+
+def test_a_plan_is_kept_when_its_transaction_goes_back() -> None:
+    Room.objects.create(name="hall")
+    update = rename()
+
+    for _turn in range(2):
+        with transaction.atomic():
+            assert update.run(old="hall", new="yard") == 1
+            transaction.set_rollback(True)
+
+    assert update.run(old="hall", new="yard") == 1
+
+
+def test_after_a_change_of_the_table_the_next_question_is_planned_anew() -> None:
+    Room.objects.create(name="hall")
+    ask = PreparedQuery(
+        lambda: Room.objects.filter(name=Given("name", models.CharField())).values_list("name")
+    )
+    assert ask.rows(name="hall") == [("hall",)]
+    wider = models.TextField()
+    wider.set_attributes_from_name("name")
+    wider.model = Room
+    with connection.schema_editor() as editor:
+        editor.alter_field(Room, Room._meta.get_field("name"), wider)
+
+    with suppress(NotSupportedError):  # PostgreSQL says it once
+        ask.rows(name="hall")
+
+    assert ask.rows(name="hall") == [("hall",)]
+
+
+def test_a_long_statement_is_not_planned() -> None:
+    names = [f"n{number}" for number in range(LONGEST_PLAN + 1)]
+    places = each_given("name", models.CharField(), len(names))
+    ask = PreparedQuery(lambda: Room.objects.filter(name__in=places).values_list("name"))
+    Room.objects.create(name="n7")
+
+    assert ask.rows(name=names) == [("n7",)]
+    assert ask._composed(connection).plan is None
 
 
 def test_several_are_executed_in_order_and_each_counts_its_rows() -> None:
