@@ -72,9 +72,9 @@ def test_each_is_sent_once_and_paid_once(north, gateway, fake, pump):
 def test_number_of_statements_does_not_grow_with_the_messages(
     count, north, gateway, fake, remembering, django_assert_max_num_queries
 ):
-    for _ in range(1 + count):
+    for _ in range(2 * count):
         make_notice(north)
-    bring_through(remembering, 1)
+    bring_through(remembering, count)  # statements of this length are planned
     remembering.turns.hears([north.pk])
 
     with django_assert_max_num_queries(6):  # locked, place, moved, noted, and a savepoint here
@@ -82,7 +82,7 @@ def test_number_of_statements_does_not_grow_with_the_messages(
     with django_assert_max_num_queries(9):
         remembering.settle([remembering.carry(claim) for claim in claims])
 
-    assert (len(claims), states()) == (count, [S.SENT] * (1 + count))
+    assert (len(claims), states()) == (count, [S.SENT] * (2 * count))
 
 
 def test_commands_are_asked_about_and_messages_to_people_are_not(north, gateway, fake, pump):
