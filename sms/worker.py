@@ -156,9 +156,11 @@ class Worker:
             connections.close_all()  # this thread's own
 
     def _wait_for_results(self) -> list[Sent]:
-        """All that came since the last time; nothing when nothing more will come."""
+        """All that came since the last time, of a full queue also in the next moment; nothing when no more will come."""
         with self._changed:
             self._changed.wait_for(lambda: self._sent or self._no_more)
+            if self._is_full:
+                self._changed.wait_for(lambda: len(self._sent) >= self._enough or self._no_more, GATHER_S)
             results, self._sent = self._sent, []
         return results
 
