@@ -156,7 +156,7 @@ class Worker:
             connections.close_all()  # this thread's own
 
     def _wait_for_results(self) -> list[Sent]:
-        """All that came since the last time, of a full queue also in the next moment; nothing when no more will come."""
+        """All that came since the last time, of a full queue also in the next moment; nothing at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._sent or self._no_more)
             if self._is_full:
