@@ -26,7 +26,8 @@ from sms.services.statuses import ask_statuses, due_status_rounds
 
 logger = logging.getLogger(__name__)
 INBOXES_AT_ONCE = 4
-GATHER_S = 0.005  # a queue that is full waits so long for all senders but one: they are given work together
+# a queue that is full waits so long for all senders but one: they are given work, and settled, together
+GATHER_S = 0.005
 
 
 class Worker:

@@ -128,9 +128,7 @@ def _load(exporter: Exporter, result: RoundResult, started_at: datetime) -> tupl
         .iterator()
     )  # fmt: skip
     rows, retired = [], []
-    shared: dict[
-        Any, Any
-    ] = {}  # the database gives each row its own "online", and its own time of the last round
+    shared: dict[Any, Any] = {}  # each row comes with its own "online", and its own time of the last round
     for *values, created_at, is_active in found:
         row = _Row(*values)
         for name in ("device_state", "observer_id", "status", "status_since", "noted_at", "stated", "reason"):

@@ -8,6 +8,7 @@ Planning it takes PostgreSQL longer than executing it, too: each session keeps t
 """
 
 import itertools
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -74,9 +75,8 @@ class Plan:
         """What executes it in the session of ``cursor``, which is told of it the first time."""
         if cursor.connection not in self._known_to:
             self._introduce(cursor)
-        return (
-            f"EXECUTE {self.name} ({', '.join(['%s'] * len(values))})" if values else f"EXECUTE {self.name}"
-        ), values
+        places = f" ({', '.join(['%s'] * len(values))})" if values else ""
+        return f"EXECUTE {self.name}{places}", values
 
     def _introduce(self, cursor: Any) -> None:
         types: list[str] = []
@@ -101,7 +101,7 @@ class Plan:
 
 def _type_of(output: "models.Field[Any, Any]") -> str:
     """The field's type without its length: PostgreSQL checks that where the value is stored."""
-    return (output.db_type(connection) or "unknown").partition("(")[0]
+    return re.sub(r"\(.*?\)", "", output.db_type(connection) or "unknown")
 
 
 def _plan_of(sql: str, parameters: Sequence[Any]) -> Plan | None:
