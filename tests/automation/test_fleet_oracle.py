@@ -192,7 +192,8 @@ def test_a_cms_of_the_platform_that_lied_explains_only_what_was_said_of_the_plat
     ("guard", "reason"),
     [
         ("kill_switch", "platform"), ("upstream", "cms_in_doubt"), ("cooldown", "too_soon"), ("power", "no_mains"),
-        ("mass_change", "site"), ("evidence", "not_offline"), ("a new guard", "that nobody has taught the oracle"),
+        ("mass_change", "site"), ("evidence", "not_offline"), ("flapping", "changes_too_often"),
+        ("blast_radius", "gateway_pace"), ("a new guard", "that nobody has taught the oracle"),
     ],
 )  # fmt: skip
 def test_a_refusal_that_is_not_true_is_unexplained(guard: str, reason: str) -> None:
@@ -200,3 +201,28 @@ def test_a_refusal_that_is_not_true_is_unexplained(guard: str, reason: str) -> N
     oracle = Oracle(truth, Story(refusals=[RefusalRecord(200, "p0", guard, reason)]), Rules(hold=10, step=2))
 
     assert oracle.unexplained() == {f"{guard}/{reason}": 1}
+
+
+@pytest.mark.parametrize(("times", "is_explained"), [(2, False), (3, True)])
+def test_flapping_is_what_went_and_came_so_often_within_an_hour(times: int, is_explained: bool) -> None:
+    truth = world()
+    for n in range(times):
+        truth.advance(10.0 * (n + 1))
+        truth.fail("p0", "blip", lasts=4)
+    truth.advance(60)
+    story = Story(refusals=[RefusalRecord(60, "p0", "flapping", "changes_too_often")])
+
+    unexplained = Oracle(truth, story, Rules(hold=10, step=2)).unexplained()
+
+    assert (not unexplained) is is_explained
+
+
+@pytest.mark.parametrize(("platform", "is_explained"), [("x", True), ("y", False)])
+def test_a_gateway_is_busy_with_what_waits_for_it(platform: str, is_explained: bool) -> None:
+    truth = after_a_failure(world(), 60)
+    truth.troubles.append(Trouble("gateway", platform, 30.0, 60.0))
+    story = Story(refusals=[RefusalRecord(70, "p0", "blast_radius", "gateway_pace")])
+
+    unexplained = Oracle(truth, story, Rules(hold=10, step=2)).unexplained()
+
+    assert (not unexplained) is is_explained

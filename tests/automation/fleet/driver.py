@@ -62,6 +62,7 @@ class CaseRecord:
     state: str = "open"
     outcome: str = ""
     key: Any = None
+    is_with_people: bool = False  # somebody was called: for itself, or for the many of whom it is one
     said: dict[str, float] = field(default_factory=dict)  # every outcome that it ever had, and since when
 
 
@@ -230,7 +231,7 @@ class Driver:
     def _people(self) -> None:
         """Whoever was called comes after a while, repairs, and says what became of an open command."""
         for record in self.story.cases.values():
-            if record.state == "escalated" and record.closed is None:
+            if record.is_with_people and record.closed is None:
                 due = self.visits.setdefault(record.key, self.truth.now + self.fate.dice.uniform(30, 200))
                 if self.truth.now >= due:
                     self.truth.repair(record.player)
@@ -241,13 +242,14 @@ class Driver:
     def _write_down(self) -> None:
         now = self.truth.now
         live = [record.key for record in self.story.cases.values() if record.closed is None]
-        rows = Case.objects.filter(kind="device")
+        rows = Case.objects.filter(kind="device").select_related("parent")
         new = rows.filter(state__in=["open", "acting", "verifying", "escalated"]).exclude(pk__in=live)
         for case in [*rows.filter(pk__in=live), *new]:
             record = self.story.cases.setdefault(
                 case.pk, CaseRecord(self.key_of[case.device_id], now, key=case.pk)
             )
             record.state, record.outcome = case.state, case.outcome
+            record.is_with_people = "escalated" in (case.state, case.parent.state if case.parent else "")
             record.said.setdefault(case.outcome, now)
             if case.state in ("verified", "cancelled"):
                 record.closed = now

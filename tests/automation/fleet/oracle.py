@@ -27,6 +27,7 @@ class Rules:
     per_day: int = 3
     per_week: int = 6
     patience: float = 30.0
+    flap_changes: int = 6  # within an hour
 
 
 class Oracle:
@@ -345,6 +346,21 @@ class Oracle:
         ours = [sms for sms in self.truth.sms if sms.platform == player.platform and at - 61 <= sms.at <= at]
         return len(ours) >= 2 or self.truth.troubled("clock", "*", at - 61, at)
 
+    def _gateway(self, player: Player, at: float) -> bool:
+        """Several commands took this way lately, or wait for it."""
+        waits = self.truth.troubled("gateway", player.platform, at - 61, at)
+        return waits or self.truth.troubled("outbox", "*", at - 61, at) or self._hour(player, at)
+
+    def _flaps(self, player: Player, at: float) -> bool:
+        """It went and came so often within the hour, or its CMS said so."""
+        start = at - 60 - SLOW
+        changes = sum(start <= moment <= at for spell in player.spells for moment in (spell.start, spell.end))
+        lies = sum(
+            one.kind.startswith("cms") and one.subject == player.cms and start <= one.end and one.start <= at
+            for one in self.truth.troubles
+        )
+        return changes + 2 * lies >= self.rules.flap_changes
+
     def _unwell(self, player: Player, at: float) -> bool:
         span = 90.0
         return any(self.truth.troubled(kind, "*", at - span, at) for kind in ("worker", "clock")) or at < span
@@ -365,6 +381,9 @@ class Oracle:
         ("lane", "socket_busy"): _busy,
         ("cooldown", "too_soon"): _cycled,
         ("chronic", "*"): _often,
+        ("flapping", "changes_too_often"): _flaps,
+        ("blast_radius", "gateway_pace"): _gateway,
+        ("blast_radius", "gateway_limit"): _gateway,
         ("blast_radius", "*"): _hour,
         ("own_health", "*"): _unwell,
     }
