@@ -7,7 +7,7 @@ exporter anew renders everything once. Nothing is lost with the memory of a proc
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 MOST_DEVICES = 300_000  # kept by one process, over all exporters
@@ -26,33 +26,43 @@ class Row(Protocol):
 AnyRow = TypeVar("AnyRow", bound=Row)
 
 
+SEPARATOR = "\0"  # in no text of a database
+
+
 @dataclass
 class Kept:
     """The lines of one exporter, family by family, in the order of its rows, as of snapshot ``version``.
 
-    Without a version they are not stored, and worth nothing to the next round.
+    Without a version they are not stored, and worth nothing to the next round. Ids and names are one text each: a
+    hundred thousand small strings among the short-lived ones of a round would keep its memory from the system.
     """
 
     shape: object
     families: dict[str, list[str]]
-    order: list[str] = field(default_factory=list)  # external ids
-    device_names: list[str] = field(default_factory=list)
+    order: str = ""  # external ids
+    device_names: str = ""
+    size: int = 0
     version: str | None = None
 
     def arrange(self, order: list[str], device_names: list[str]) -> list[int]:
         """Bring the lines into this ``order``; the places of which no line with this device name is known."""
-        before: list[str | None] = [*self.device_names]
-        if order != self.order:
-            place_of = {external_id: place for place, external_id in enumerate(self.order)}
-            places = [place_of.get(external_id, -1) for external_id in order]
-            before = [self.device_names[place] if place >= 0 else None for place in places]
-            for name, lines in self.families.items():
-                self.families[name] = [lines[place] if place >= 0 else "" for place in places]
-            self.order = order
-        if before == device_names:
+        ids, names = SEPARATOR.join(order), SEPARATOR.join(device_names)
+        if (ids, names, len(order)) == (self.order, self.device_names, self.size):
             return []
-        self.device_names = device_names
-        return [place for place, name in enumerate(device_names) if name != before[place]]
+        before = self._names()
+        if (ids, len(order)) != (self.order, self.size):
+            place_of = {external_id: place for place, (external_id, _name) in enumerate(before)}
+            places = [place_of.get(external_id, -1) for external_id in order]
+            for family, lines in self.families.items():
+                self.families[family] = [lines[place] if place >= 0 else "" for place in places]
+        self.order, self.device_names, self.size = ids, names, len(order)
+        name_of, now = dict(before), zip(order, device_names, strict=True)
+        return [place for place, (external_id, name) in enumerate(now) if name_of.get(external_id) != name]
+
+    def _names(self) -> list[tuple[str, str]]:
+        """Each id with its name; none at all, should one of them hold a separator."""
+        ids, names = self.order.split(SEPARATOR), self.device_names.split(SEPARATOR)
+        return list(zip(ids, names, strict=True)) if len(ids) == len(names) == self.size else []
 
 
 class FragmentCache:
@@ -97,5 +107,5 @@ class FragmentCache:
             self._kept[exporter_id].version = version
 
     def _trim(self) -> None:
-        while len(self._kept) > 1 and sum(len(kept.order) for kept in self._kept.values()) > self._most:
+        while len(self._kept) > 1 and sum(kept.size for kept in self._kept.values()) > self._most:
             self._kept.popitem(last=False)

@@ -167,10 +167,14 @@ class Transfer:
         self.has_short_time = False
         self._shape: tuple[str, bool] | None = None
         self._timeout_ms = 0
-        self.waiting: asyncio.Future[tuple[int, str]] | None = None
-        self._forget(0)
+        self._lines: list[bytes] = []
+        self._pieces: list[bytes] = []
+        self._max_bytes = 0
+        self.forget()
 
-    def _forget(self, max_bytes: int) -> None:
+    def forget(self) -> None:
+        """Let go of the exchange that was, once its answer is read: the next one may come much later."""
+        self.waiting: asyncio.Future[tuple[int, str]] | None = None
         self.connected = False  # a request was handed to a connection
         self.answered = False  # the head of the answer is here
         self.refused = ""  # an address that the egress guard turned down
@@ -178,10 +182,9 @@ class Transfer:
         self.error: Exception | None = None  # of ours, in a callback
         self.status = 0
         self.head = b""
-        self._lines: list[bytes] = []
-        self._pieces: list[bytes] = []
+        self._lines.clear()
+        self._pieces.clear()
         self._received = self._length = self._interim = 0
-        self._max_bytes = max_bytes
         self._unpacker: Any = None
 
     def prepare(
@@ -189,8 +192,7 @@ class Transfer:
     ) -> None:
         """Make ready for ``message``, to one of the ``addresses`` of a name; libcurl is told only what
         differs from the last one."""
-        self._forget(max_bytes)
-        easy, body = self.easy, message.body
+        easy, body, self._max_bytes = self.easy, message.body, max_bytes
         easy.setopt(pycurl.URL, message.url)
         if self._headers is not message.headers:
             easy.setopt(pycurl.HTTPHEADER, message.headers)
@@ -278,7 +280,8 @@ class Transfer:
             return None
         if self.answered:  # the end of a trailer
             return None
-        head, self._lines = b"".join(lines), []
+        head = b"".join(lines)
+        lines.clear()
         # libcurl takes three digits for a status and nothing else
         self.status = int(head.split(maxsplit=2)[1])
         if self.status < 200:  # 100 Continue: the answer is still to come

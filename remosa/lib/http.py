@@ -144,8 +144,11 @@ def request(
     until = time.monotonic() + deadline_s
     addresses = () if message.is_numeric else _look_up(message, deadline_s)
     transfer = _own_transfer()
-    transfer.prepare(message, addresses, timeout_s=until - time.monotonic(), max_bytes=max_bytes)
-    return _answer(message, transfer, *transfer.perform())
+    try:
+        transfer.prepare(message, addresses, timeout_s=until - time.monotonic(), max_bytes=max_bytes)
+        return _answer(message, transfer, *transfer.perform())
+    finally:
+        transfer.forget()
 
 
 _threads = threading.local()
@@ -255,6 +258,7 @@ class Door:
             transfer.prepare(message, addresses, timeout_s=timeout_s, max_bytes=max_bytes)
             return _answer(message, transfer, *await self._traffic.carry(transfer))
         finally:
+            transfer.forget()
             self._idle.append(transfer)
 
     def _known_addresses(self, message: Message) -> Sequence[str] | None:

@@ -95,3 +95,19 @@ def test_the_longest_unused_exporter_is_forgotten_first() -> None:
     assert reader.rendered == 4
     reader.read(rows, "v", exporter=1)
     assert reader.rendered == 6
+
+
+def test_a_separator_in_a_name_does_no_harm() -> None:
+    reader, rows = Reader(), [Row("a", "x", "on"), Row("b", "", "on"), Row("c", "with\0nothing", "on")]
+    reader.read(rows, "")
+    reader.cache.note(1, "v1")
+
+    assert reader.read(rows[::-1], "v1") == fresh(rows[::-1])
+
+
+def test_ids_that_read_alike_when_joined_are_told_apart() -> None:
+    reader, one, two = Reader(), [Row("a\0b", "n\0n", "on")], [Row("a", "n", "on"), Row("b", "n", "on")]
+    reader.read(one, "")
+    reader.cache.note(1, "v1")
+
+    assert reader.read(two, "v1") == fresh(two)
