@@ -21,8 +21,8 @@ SCOPES = ("cms", "platform", "exporter", "outer_ip", "site")  # the widest commo
 def mass_of(device: Device, *, now: datetime, window: timedelta = WINDOW) -> Peers | None:
     """The widest group of ``device`` that fell together; None when it fell alone.
 
-    Together is within ``window`` before now, or around the moment at which the device itself fell,
-    however long ago that was.
+    Together is within ``window`` before now, or around the moment at which the device itself fell, however long ago
+    that was; who fell then and who falls now are not added up.
     """
     found = [group for group in groups_of(device, now=now, window=window) if is_mass(group)]
     return min(found, key=lambda group: SCOPES.index(group.scope), default=None)
@@ -32,20 +32,27 @@ def groups_of(device: Device, *, now: datetime, window: timedelta = WINDOW) -> l
     """Each group of the device with its count of fallen and known members."""
     expected = expected_dark(device.platform_id, now=now, queued=False) - {device.pk}
     alarmed = alert_evidence.alarmed(device.platform_id, since=now - window)
-    together = Q(state_since__gte=now - window)
-    if device.state == DeviceState.OFFLINE and device.state_since is not None:
-        together |= Q(state_since__range=(device.state_since - WINDOW, device.state_since + WINDOW))
+    moments = _moments(device, now=now, window=window)
     found = list(_memberships(device))
     ours = Q(platform=device.platform_id)
-    own = _counts(ours, [members for _scope, _subject, _title, members in found], together, expected, alarmed)
+    own = _counts(ours, [members for _scope, _subject, _title, members in found], moments, expected, alarmed)
     groups = []
     for (scope, subject, title, members), (bad, known) in zip(found, own, strict=True):
         if scope == "cms":  # others' players are among them
-            (everywhere,) = _counts(members, [Q()], together, expected, alarmed)
+            (everywhere,) = _counts(members, [Q()], moments, expected, alarmed)
             groups.append(Peers(scope, subject, title, *everywhere, own=(bad, known)))
         else:
             groups.append(Peers(scope, subject, title, bad, known))
     return groups
+
+
+def _moments(device: Device, *, now: datetime, window: timedelta) -> list[Q]:
+    """Who fell in each span that counts for the device: lately, and when it fell itself. Spans that meet are one."""
+    lately = Q(state_since__gte=now - window)
+    if device.state != DeviceState.OFFLINE or device.state_since is None:
+        return [lately]
+    then = Q(state_since__range=(device.state_since - WINDOW, device.state_since + WINDOW))
+    return [lately | then] if device.state_since >= now - window else [lately, then]
 
 
 def _memberships(device: Device) -> Iterable[tuple[str, str, str, Q]]:
@@ -75,21 +82,32 @@ def _memberships(device: Device) -> Iterable[tuple[str, str, str, Q]]:
 
 
 def _counts(
-    whole: Q, groups: Sequence[Q], together: Q, expected: set[int], alarmed: QuerySet[Any, Any] | None
+    whole: Q,
+    groups: Sequence[Q],
+    moments: Sequence[Q],
+    expected: set[int],
+    alarmed: QuerySet[Any, Any] | None,
 ) -> list[tuple[int, int]]:
-    """(fallen together, known) of each group within ``whole``, in one look at its devices.
+    """(most that fell in one of the ``moments``, known) of each group within ``whole``, in one look at its devices.
 
     A device without data counts in neither, unless alerts speak for it.
     """
-    bad, known = Q(together, state=DeviceState.OFFLINE), ~Q(state=DeviceState.UNKNOWN)
+    fallen, known = (
+        [Q(moment, state=DeviceState.OFFLINE) for moment in moments],
+        ~Q(state=DeviceState.UNKNOWN),
+    )
     if alarmed is not None:
-        bad |= ~Q(state=DeviceState.ONLINE) & Q(pk__in=alarmed)
+        fallen = [bad | ~Q(state=DeviceState.ONLINE) & Q(pk__in=alarmed) for bad in fallen]
         known = Q()
     if expected:
-        bad &= ~Q(pk__in=expected)
+        fallen = [bad & ~Q(pk__in=expected) for bad in fallen]
     figures = {}
     for number, members in enumerate(groups):
-        figures[f"bad{number}"] = Count("pk", filter=members & bad)
         figures[f"known{number}"] = Count("pk", filter=members & known or None)
+        for moment, bad in enumerate(fallen):
+            figures[f"bad{number}_{moment}"] = Count("pk", filter=members & bad)
     counted = Device.objects.filter(whole, is_active=True, kind=Device.Kind.PLAYER).aggregate(**figures)
-    return [(counted[f"bad{number}"], counted[f"known{number}"]) for number in range(len(groups))]
+    return [
+        (max(counted[f"bad{number}_{moment}"] for moment in range(len(fallen))), counted[f"known{number}"])
+        for number in range(len(groups))
+    ]

@@ -126,10 +126,13 @@ def mark_unknown(device_ids: Iterable[int], *, at: datetime, source: str) -> int
 
 
 def clamp_future(now: datetime) -> int:
-    """What a clock that ran ahead wrote down was seen now at the latest; how many devices that were.
+    """What a clock that ran ahead wrote down was seen and said now at the latest; how many devices that were.
 
     Else a device would stay as it was until the true time has caught up.
     """
+    with transaction.atomic():
+        for device in Device.objects.select_for_update(of=("self",)).filter(heard_at__gt=now):
+            _clamp_facts(device, now)
     Observer.objects.filter(observed_at__gt=now).update(observed_at=now)
     noted, since = (
         Case(When(**{f"{name}__gt": now}, then=Value(now)), default=F(name))
@@ -137,6 +140,13 @@ def clamp_future(now: datetime) -> int:
     )
     ahead = Device.objects.filter(Q(noted_at__gt=now) | Q(state_since__gt=now))
     return ahead.update(noted_at=noted, state_since=since)
+
+
+def _clamp_facts(device: Device, now: datetime) -> None:
+    ages = device.facts.get("facts_at", {})
+    ahead = {name: now.isoformat() for name, at in ages.items() if datetime.fromisoformat(at) > now}
+    facts = {**device.facts, "facts_at": {**ages, **ahead}, "heard_at": now.isoformat()}
+    Device.objects.filter(pk=device.pk).update(facts=facts, heard_at=now)
 
 
 def adopt_names(names: Mapping[int, tuple[str, str]]) -> int:

@@ -8,7 +8,8 @@ from automation.engine import LEARN, SETTLE, Lapse, lapse
 from automation.models import Heartbeat
 from automation.services.health import beat, doubt, uptime
 from devices.models import Device
-from tests.factories import NOW, make_device, make_platform, minutes
+from devices.services import record_reply
+from tests.factories import NOW, make_device, make_platform, make_socket, minutes
 
 pytestmark = pytest.mark.django_db
 
@@ -94,6 +95,19 @@ def test_what_a_clock_ahead_wrote_down_does_not_outlive_it(db: None) -> None:
 
     device.refresh_from_db()
     assert (device.observed_at, device.state_since) == (NOW, NOW)
+
+
+def test_what_a_socket_said_while_the_clock_was_ahead_is_overtaken_by_what_it_says_next(db: None) -> None:
+    socket, ahead = make_socket(make_platform()), NOW + minutes(60)
+    record_reply(socket, text="MAINS LOST", at=ahead)
+    Heartbeat.objects.create(name="sweep", at=ahead)
+
+    beat(now=NOW)
+    record_reply(socket, text="MAINS OK", at=NOW + minutes(1))
+
+    socket.refresh_from_db()
+    assert socket.facts["mains"] == "ok"
+    assert socket.heard_at == NOW + minutes(1)
 
 
 def test_the_machine_knows_its_uptime() -> None:

@@ -53,6 +53,16 @@ def test_a_device_has_a_group_for_each_cause_it_could_share() -> None:
     assert mass(world.players[0]) is None
 
 
+@pytest.mark.parametrize(("apart", "is_mass"), [(9, True), (40, False)])
+def test_who_fell_long_before_does_not_fall_together_with_who_falls_now(apart: int, is_mass: bool) -> None:
+    world = up(World(players=12, per_site=3))
+    first, second, _third = world.players[:3]
+    fall(world, first, at=NOW - minutes(apart))
+    fall(world, second, at=NOW)
+
+    assert {mass(first), mass(second)} == {"site" if is_mass else None}
+
+
 def test_half_of_a_site_is_a_mass() -> None:
     world = up(World(players=12, per_site=4))
     fall(world, *world.players[:2])
@@ -118,9 +128,9 @@ def test_sockets_and_devices_out_of_service_count_nowhere() -> None:
     assert scopes(world.players[1])["platform"] == (2, 15)
 
 
-@pytest.mark.parametrize(("apart", "together"), [(0, True), (9, True), (-9, True), (11, True), (-20, False)])
-def test_around_the_own_fall_and_since_the_window_is_together(apart: float, together: bool) -> None:
-    """The first fell half an hour ago; ``apart`` minutes from it the others."""
+@pytest.mark.parametrize(("apart", "together"), [(0, True), (9, True), (-9, True), (11, False), (-20, False)])
+def test_within_ten_minutes_of_the_own_fall_is_together(apart: float, together: bool) -> None:
+    """The first fell twenty minutes ago; ``apart`` minutes from it the other."""
     world = up(World(players=12, per_site=4))
     fell = NOW - minutes(20)
     fall(world, world.players[0], at=fell)
