@@ -172,6 +172,25 @@ def test_words_of_a_case_are_a_reason_while_they_are_true(
     assert (oracle.handled(failure) == "") is (is_handled and at == 100.0)
 
 
+@pytest.mark.parametrize(("scope", "is_handled"), [("platform", True), ("site", False)])
+def test_whoever_waits_with_many_has_a_reason_when_there_were_many(scope: str, is_handled: bool) -> None:
+    truth = world()
+    truth.cms_mode["x/other"] = "ok"
+    truth.players["p3"].cms = "x/other"
+    truth.break_cms("x/other", "all_offline", lasts=30)
+    after_a_failure(truth, 90)
+    truth.repair("p0")
+    truth.advance(120)
+    case = CaseRecord(
+        "p0", 21.0, closed=105.0, state="verified", outcome="recovered_alone", held={scope: 21.0}
+    )
+    oracle = Oracle(truth, Story(cases={0: case}), Rules(hold=10, step=2))
+
+    (failure,) = oracle.true_failures()
+
+    assert (oracle.handled(failure) == "") is is_handled
+
+
 @pytest.mark.parametrize(("reason", "is_explained"), [("platform", True), ("site", False)])
 def test_a_cms_of_the_platform_that_lied_explains_only_what_was_said_of_the_platform(
     reason: str, is_explained: bool

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from automation.models import Case, GuardRefusal, Job
 from automation.services import evaluation, health
 from automation.services.sweep import sweep
+from automation.states import LIVE
 from devices.models import Command, Device, DeviceModel, PowerLink
 from devices.services import close_unknown, record_reply
 from exporters.models import Exporter, ExporterTarget
@@ -64,6 +65,9 @@ class CaseRecord:
     key: Any = None
     is_with_people: bool = False  # somebody was called: for itself, or for the many of whom it is one
     said: dict[str, float] = field(default_factory=dict)  # every outcome that it ever had, and since when
+    held: dict[str, float] = field(
+        default_factory=dict
+    )  # groups with whom it waited (site, ...), and since when
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,7 @@ class Driver:
         self.jobs: list[Job] = []
         self.switches: dict[str, KillSwitch] = {}
         self.visits: dict[Any, float] = {}
+        self.refused_at: dict[int, datetime] = {}
         self.person: User = make_user("person", is_superuser=True)
         self._build(job)
         FleetGateway.driver = self
@@ -243,7 +248,7 @@ class Driver:
         now = self.truth.now
         live = [record.key for record in self.story.cases.values() if record.closed is None]
         rows = Case.objects.filter(kind="device").select_related("parent")
-        new = rows.filter(state__in=["open", "acting", "verifying", "escalated"]).exclude(pk__in=live)
+        new = rows.filter(state__in=LIVE).exclude(pk__in=live)
         for case in [*rows.filter(pk__in=live), *new]:
             record = self.story.cases.setdefault(
                 case.pk, CaseRecord(self.key_of[case.device_id], now, key=case.pk)
@@ -251,7 +256,12 @@ class Driver:
             record.state, record.outcome = case.state, case.outcome
             record.is_with_people = "escalated" in (case.state, case.parent.state if case.parent else "")
             record.said.setdefault(case.outcome, now)
+            if case.parent is not None and case.parent.state in LIVE:
+                record.held.setdefault(case.parent.evidence["scope"], now)
             if case.state in ("verified", "cancelled"):
                 record.closed = now
         for row in GuardRefusal.objects.filter(last_at=self.clock):
+            if self.refused_at.get(row.pk) == row.last_at:
+                continue  # said when the clock was ahead, and showed this time already
+            self.refused_at[row.pk] = row.last_at
             self.story.refusals.append(RefusalRecord(now, self.key_of[row.device_id], row.guard, row.reason))

@@ -214,7 +214,15 @@ class Oracle:
             number == player.socket and fault.start < moment <= end for moment, number in self.truth.doubtful
         )
         words = any(self._was_true(player, outcome, at) for outcome, at in case.said.items())
-        return told or in_doubt or words or self._fell_with_others_ever(fault) or fault.ended_by == "itself"
+        held = any(self.CHECKS["mass_change", scope](self, player, at) for scope, at in case.held.items())
+        return (
+            told
+            or in_doubt
+            or words
+            or held
+            or self._fell_with_others_ever(fault)
+            or fault.ended_by == "itself"
+        )
 
     def _was_true(self, player: Player, outcome: str, at: float) -> bool:
         """A case that was handed to a person with these words names a trouble that there was."""
@@ -375,7 +383,8 @@ class Oracle:
         ("upstream", "cms_in_doubt"): _cms,
         ("mass_change", "platform"): _together_on_platform,
         ("mass_change", "common_cause"): _together_on_platform,
-        ("mass_change", "*"): _together,
+        ("mass_change", "site"): _together,
+        ("mass_change", "exporter"): _together,
         ("power", "no_mains"): _mains,
         ("power", "feeds_healthy_players"): _neighbour,
         ("lane", "socket_busy"): _busy,
