@@ -12,12 +12,10 @@ import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
 
 GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"  # deflate, no name, no time, any system
 LAST_BLOCK = b"\x03\x00"  # an empty final block
 LEVEL = 6
-LINES_AT_ONCE = 1000
 POLYNOMIAL = 0xEDB88320  # CRC-32, reflected
 ONE = 1 << 31  # the polynomial x^0 in that notation
 
@@ -31,17 +29,12 @@ class Segment:
     crc: int
 
 
-def segment(text: str, *, level: int = LEVEL) -> Segment:
-    """Deflate one piece."""
-    return segment_of_lines([text], level=level)
-
-
-def segment_of_lines(lines: Iterable[str], *, level: int = LEVEL) -> Segment:
-    """Deflate lines as one piece, without ever holding all of their text."""
+def segment(texts: Iterable[str], *, level: int = LEVEL) -> Segment:
+    """Deflate texts as one piece, without ever holding all of them."""
     packer = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS)
-    deflated, length, crc, rest = [], 0, 0, iter(lines)
-    while some := list(islice(rest, LINES_AT_ONCE)):
-        plain = "".join(some).encode()
+    deflated, length, crc = [], 0, 0
+    for text in texts:
+        plain = text.encode()
         deflated.append(packer.compress(plain))
         length, crc = length + len(plain), zlib.crc32(plain, crc)
     return Segment(b"".join([*deflated, packer.flush(zlib.Z_FULL_FLUSH)]), length, crc)

@@ -5,8 +5,9 @@ each device, as long as the stored snapshot is the one that it wrote itself; who
 exporter anew renders everything once. Nothing is lost with the memory of a process.
 """
 
+from array import array
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -27,18 +28,49 @@ AnyRow = TypeVar("AnyRow", bound=Row)
 
 
 SEPARATOR = "\0"  # in no text of a database
+BLOCK = 32  # rows
+
+
+class Text:
+    """The lines of a family, row by row; one string for each ``BLOCK`` rows, and how long the line of each is."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        blocks = [lines[start : start + BLOCK] for start in range(0, len(lines), BLOCK)]
+        self._texts = ["".join(block) for block in blocks]
+        self._lengths = [array("L", map(len, block)) for block in blocks]
+
+    def __iter__(self) -> Iterator[str]:
+        """Its strings, to be read as one."""
+        return iter(self._texts)
+
+    def lines(self) -> Iterator[str]:
+        """The line of each row, "" where it has none."""
+        for text, lengths in zip(self._texts, self._lengths, strict=True):
+            start = 0
+            for length in lengths:
+                yield text[start : start + length]
+                start += length
+
+    def put(self, place: int, line: str) -> None:
+        """Replace the line of one row."""
+        block, number = divmod(place, BLOCK)
+        text, lengths = self._texts[block], self._lengths[block]
+        start = sum(lengths[:number])
+        self._texts[block] = text[:start] + line + text[start + lengths[number] :]
+        lengths[number] = len(line)
 
 
 @dataclass
 class Kept:
     """The lines of one exporter, family by family, in the order of its rows, as of snapshot ``version``.
 
-    Without a version they are not stored, and worth nothing to the next round. Ids and names are one text each: a
-    hundred thousand small strings among the short-lived ones of a round would keep its memory from the system.
+    Without a version they are not stored, and worth nothing to the next round. Ids and names are one string each, and
+    lines one for many rows: hundreds of thousands of small ones among the short-lived ones of a round would keep its
+    memory from the system.
     """
 
     shape: object
-    families: dict[str, list[str]]
+    families: dict[str, Text]
     order: str = ""  # external ids
     device_names: str = ""
     size: int = 0
@@ -53,8 +85,9 @@ class Kept:
         if (ids, len(order)) != (self.order, self.size):
             place_of = {external_id: place for place, (external_id, _name) in enumerate(before)}
             places = [place_of.get(external_id, -1) for external_id in order]
-            for family, lines in self.families.items():
-                self.families[family] = [lines[place] if place >= 0 else "" for place in places]
+            for family, text in self.families.items():
+                lines = list(text.lines())
+                self.families[family] = Text([lines[place] if place >= 0 else "" for place in places])
         self.order, self.device_names, self.size = ids, names, len(order)
         name_of, now = dict(before), zip(order, device_names, strict=True)
         return [place for place, (external_id, name) in enumerate(now) if name_of.get(external_id) != name]
@@ -81,7 +114,7 @@ class FragmentCache:
         shape: object,
         names: tuple[str, ...],
         render: Callable[[list[AnyRow]], Iterable[Lines]],
-    ) -> dict[str, list[str]]:
+    ) -> dict[str, Text]:
         """The lines of each of the families ``names``, row by row; they are ours, and only to be read.
 
         ``version`` is that of the stored snapshot, ``shape`` whatever else the lines depend on; ``render`` gives the
@@ -90,12 +123,13 @@ class FragmentCache:
         listed = list(rows)
         kept = self._kept.pop(exporter_id, None)
         if kept is None or kept.version != version or kept.shape != shape:
-            kept = Kept(shape, {name: [] for name in names})
+            kept = Kept(shape, {name: Text([]) for name in names})
         unknown = kept.arrange([row.external_id for row in listed], [row.device_name for row in listed])
         stale = sorted({*unknown, *(place for place, row in enumerate(listed) if row.is_changed)})
+        texts = [kept.families[name] for name in names]
         for place, lines in zip(stale, render([listed[place] for place in stale]), strict=True):
-            for name, line in zip(names, lines, strict=True):
-                kept.families[name][place] = line
+            for text, line in zip(texts, lines, strict=True):
+                text.put(place, line)
         kept.version = None  # until `note` says that it is stored: a round that is rolled back leaves nothing
         self._kept[exporter_id] = kept
         self._trim()

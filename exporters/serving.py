@@ -69,7 +69,7 @@ def exposition_of(
     Of a snapshot that is too old only what does not claim a present value is shown.
     """
     own = merge(render_exporters([row for row, _parts in exporters], now=now), openmetrics=openmetrics)
-    pieces = [segment(own, level=1)]
+    pieces = [segment([own], level=1)]
     shown = [
         {name: lines for name, lines in parts.items() if not (row.is_stale(now) and is_value(name))}
         for row, parts in exporters
@@ -82,12 +82,12 @@ def exposition_of(
 
 @lru_cache(maxsize=4096)
 def _heading(name: str, openmetrics: bool) -> Segment:
-    return segment(heading(name, openmetrics=openmetrics))
+    return segment([heading(name, openmetrics=openmetrics)])
 
 
 @cache
 def _end(openmetrics: bool) -> Segment:
-    return segment(end_mark(openmetrics=openmetrics))
+    return segment([end_mark(openmetrics=openmetrics)])
 
 
 def accepts_gzip(header: str) -> bool:

@@ -7,7 +7,7 @@ another. What nobody could say is UNKNOWN; no path leads from a failed question 
 import logging
 import uuid
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,7 +24,7 @@ from devices.services import (
     record_observations,
 )
 from devices.states import DeviceState
-from exporters.compression import segment_of_lines
+from exporters.compression import segment
 from exporters.exposition import (
     DeviceRow,
     Fragments,
@@ -318,7 +318,7 @@ def _write_snapshot(
     stored = Snapshot.objects.filter(exporter=exporter).values_list("errors_total", "version").first()
     before, version = stored or ({}, "")
     errors = Counter(before) + Counter({str(reason): count for reason, count in result.errors.items()})
-    families: dict[str, list[str]] = {}
+    families: Mapping[str, Iterable[str]] = {}
     listed = list(rows)
     if (shape := shape_of(exporter.kind, exporter.config)) is not None:
         families = _fragments.families(
@@ -332,7 +332,7 @@ def _write_snapshot(
             ),
         )
         if exporter.has_old_names:
-            families |= _as_lines(_old_names(exporter, map(_device_row, listed)))
+            families = {**families, **_as_texts(_old_names(exporter, map(_device_row, listed)))}
     values = {
         **_body_of(exporter, families),
         "taken_at": at,
@@ -376,27 +376,27 @@ def refresh_snapshot(exporter: Exporter) -> None:
         if locked.has_old_names:
             families |= _old_names(locked, shown)
     Snapshot.objects.filter(exporter=locked).update(
-        targets=dict(counts), **_body_of(locked, _as_lines(families))
+        targets=dict(counts), **_body_of(locked, _as_texts(families))
     )
     locked.save(update_fields=["refused_series"])
 
 
-def _as_lines(families: Fragments) -> dict[str, list[str]]:
+def _as_texts(families: Fragments) -> dict[str, Iterable[str]]:
     return {name: [text] for name, text in families.items()}
 
 
-def _body_of(exporter: Exporter, families: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+def _body_of(exporter: Exporter, families: Mapping[str, Iterable[str]]) -> dict[str, Any]:
     """The columns of the snapshot that hold the device families, deflated once.
 
     An exporter that would take its platform over the limit of series shows none of its devices: a part of
     them would look like devices of which nothing is known. ``exporter.refused_series`` says so.
     """
-    series = sum(text.count("\n") for lines in families.values() for text in lines)
+    series = sum(text.count("\n") for texts in families.values() for text in texts)
     limit, taken = _series_of_platform(exporter)
     exporter.refused_series = series if taken + series > limit else 0
     if exporter.refused_series:
         families, series = {}, 0
-    segments = {name: segment_of_lines(lines) for name, lines in families.items() if any(lines)}
+    segments = {name: piece for name, texts in families.items() if (piece := segment(texts)).length}
     return {
         "version": uuid.uuid4().hex,
         "body": b"".join(piece.deflated for piece in segments.values()),

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
-from hypothesis import given
+import pytest
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from exporters import fragments
 from exporters.fragments import FragmentCache
 
 NAMES = ("up", "info")
@@ -28,18 +30,22 @@ class Reader:
     def __init__(self, most: int = 1000) -> None:
         self.cache, self.rendered = FragmentCache(most), 0
 
-    def read(
-        self, rows: list[Row], version: str, shape: object = "a", exporter: int = 1
-    ) -> dict[str, list[str]]:
+    def read(self, rows: list[Row], version: str, shape: object = "a", exporter: int = 1) -> dict[str, str]:
         def render(some: list[Row]) -> list[tuple[str, str]]:
             self.rendered += len(some)
             return [lines_of(row) for row in some]
 
-        return self.cache.families(exporter, rows, version=version, shape=shape, names=NAMES, render=render)
+        found = self.cache.families(exporter, rows, version=version, shape=shape, names=NAMES, render=render)
+        return {name: "".join(texts) for name, texts in found.items()}
 
 
-def fresh(rows: list[Row]) -> dict[str, list[str]]:
-    return {name: [lines_of(row)[place] for row in rows] for place, name in enumerate(NAMES)}
+def fresh(rows: list[Row]) -> dict[str, str]:
+    return {name: "".join(lines_of(row)[place] for row in rows) for place, name in enumerate(NAMES)}
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fragments, "BLOCK", 2)
 
 
 ROUND = st.dictionaries(
@@ -47,6 +53,7 @@ ROUND = st.dictionaries(
 ).flatmap(lambda devices: st.permutations(list(devices.items())))
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(ROUND, st.booleans()), max_size=8))
 def test_any_sequence_of_rounds_reads_as_rendered_anew(
     rounds: list[tuple[list[tuple[str, tuple[str, str]]], bool]],
@@ -111,3 +118,4 @@ def test_ids_that_read_alike_when_joined_are_told_apart() -> None:
     reader.cache.note(1, "v1")
 
     assert reader.read(two, "v1") == fresh(two)
+    assert reader.rendered == 1 + 2
