@@ -7,8 +7,8 @@ from bench.harness import Goal, NotRun, Outcome, exponent, log, postgres, projec
 
 GOAL = Goal(0.3, at_most=True)
 SIZES = (10_000, 100_000)
-ROUNDS = 6
-FILLED = 3  # the round after which all is there that a process keeps
+ROUNDS = 10
+FILLED = 4  # the round after which all is there that a process keeps
 FLAT = 1.05
 MOST_MB = 300
 PERIOD_S = 60
