@@ -395,7 +395,7 @@ OUTBOX_POLL_S = env.float("OUTBOX_POLL_S", default=1.0)
 OUTBOX_LEASE_S = env.float("OUTBOX_LEASE_S", default=60.0)
 OUTBOX_SEND_DEADLINE_S = env.float("OUTBOX_SEND_DEADLINE_S", default=15.0)
 OUTBOX_MAX_ATTEMPTS = env.int("OUTBOX_MAX_ATTEMPTS", default=5)
-OUTBOX_THREADS = env.int("OUTBOX_THREADS", default=16)
+OUTBOX_THREADS = env.int("OUTBOX_THREADS", default=32)
 OUTBOX_HAND_OVER_S = env.float(
     "OUTBOX_HAND_OVER_S", default=30.0
 )  # a modem's process takes a message up, or loses it
