@@ -281,8 +281,9 @@ def mass_change(candidate: Candidate, now: datetime) -> Refusal | None:
     if group is not None:
         return Refusal("mass_change", group.scope, {"group": group.title, **group.figures})
     subjects = [found.subject for found in groups]
+    fell_at = device.unseen_since or device.state_since
     for mass in Case.objects.filter(kind=Case.Kind.MASS, subject__in=subjects, state__in=LIVE):
-        if device.state_since is None or device.state_since <= mass.opened_at + WINDOW:
+        if fell_at is None or fell_at <= mass.opened_at + WINDOW:
             return Refusal("mass_change", "common_cause", {"group": mass.title})
     return None
 

@@ -22,7 +22,8 @@ def mass_of(device: Device, *, now: datetime, window: timedelta = WINDOW) -> Pee
     """The widest group of ``device`` that fell together; None when it fell alone.
 
     Together is within ``window`` before now, or around the moment at which the device itself fell, however long ago
-    that was; who fell then and who falls now are not added up.
+    that was; who fell then and who falls now are not added up. Of whom there was no data before it was seen
+    offline, that moment is the whole time since it was last online.
     """
     found = [group for group in groups_of(device, now=now, window=window) if is_mass(group)]
     return min(found, key=lambda group: SCOPES.index(group.scope), default=None)
@@ -51,7 +52,9 @@ def _moments(device: Device, *, now: datetime, window: timedelta) -> list[Q]:
     lately = Q(state_since__gte=now - window)
     if device.state != DeviceState.OFFLINE or device.state_since is None:
         return [lately]
-    then = Q(state_since__range=(device.state_since - WINDOW, device.state_since + WINDOW))
+    first, last = (device.unseen_since or device.state_since) - WINDOW, device.state_since + WINDOW
+    not_after = Q(unseen_since__lte=last) | Q(unseen_since=None, state_since__lte=last)
+    then = Q(not_after, state_since__gte=first)
     return [lately | then] if device.state_since >= now - window else [lately, then]
 
 

@@ -129,6 +129,9 @@ class Device(HasObservedAt):
         _("state"), max_length=16, choices=DeviceState.choices, default=DeviceState.UNKNOWN, editable=False
     )
     state_since = models.DateTimeField(_("since"), null=True, editable=False)
+    unseen_since = models.DateTimeField(
+        null=True, editable=False
+    )  # not online since; it may have fallen as early
     observer = models.ForeignKey(Observer, models.SET_NULL, null=True, editable=False, related_name="devices")
     state_source = models.CharField(_("said by"), max_length=64, blank=True, editable=False)
     facts = models.JSONField(_("facts"), default=dict, blank=True, editable=False)

@@ -102,7 +102,10 @@ def _write(pairs: list[tuple[Device, Observed]], *, source: str, observer: Obser
         flipped[item.state, item.observed_at].append(row.pk)
     for (state, at), ids in flipped.items():
         seen = _NOBODY if state == DeviceState.UNKNOWN else _as_of(at, observer)
-        Device.objects.filter(pk__in=ids).update(state=state, state_since=at, state_source=source, **seen)
+        unseen = None if state == DeviceState.ONLINE else _unseen_since(at)
+        Device.objects.filter(pk__in=ids).update(
+            state=state, state_since=at, unseen_since=unseen, state_source=source, **seen
+        )
     update_each(Device, facts_changed, ["facts"])
     return len(flips)
 
@@ -113,6 +116,11 @@ def _as_of(at: datetime, observer: Observer | None) -> dict[str, Any]:
     return {"noted_at": at, "observer": observer if observer and observer.observed_at <= at else None}
 
 
+def _unseen_since(at: datetime) -> Case:
+    """For a device that is not online from ``at`` on: it may have been down as long as nobody saw it online."""
+    return Case(When(state=DeviceState.ONLINE, then=Value(at)), default=F("unseen_since"))
+
+
 def mark_unknown(device_ids: Iterable[int], *, at: datetime, source: str) -> int:
     """Nobody could ask: these devices are UNKNOWN from ``at`` on; those already unknown keep their time."""
     changed = 0
@@ -120,7 +128,13 @@ def mark_unknown(device_ids: Iterable[int], *, at: datetime, source: str) -> int
         changed += (
             Device.objects.filter(pk__in=ids)
             .exclude(state=DeviceState.UNKNOWN)
-            .update(state=DeviceState.UNKNOWN, state_since=at, state_source=source, **_NOBODY)
+            .update(
+                state=DeviceState.UNKNOWN,
+                state_since=at,
+                unseen_since=_unseen_since(at),
+                state_source=source,
+                **_NOBODY,
+            )
         )
     return changed
 
@@ -134,12 +148,11 @@ def clamp_future(now: datetime) -> int:
         for device in Device.objects.select_for_update(of=("self",)).filter(heard_at__gt=now):
             _clamp_facts(device, now)
     Observer.objects.filter(observed_at__gt=now).update(observed_at=now)
-    noted, since = (
-        Case(When(**{f"{name}__gt": now}, then=Value(now)), default=F(name))
-        for name in ("noted_at", "state_since")
+    names = ("noted_at", "state_since", "unseen_since")
+    ahead = Device.objects.filter(Q(*((f"{name}__gt", now) for name in names), _connector=Q.OR))
+    return ahead.update(
+        **{name: Case(When(**{f"{name}__gt": now}, then=Value(now)), default=F(name)) for name in names}
     )
-    ahead = Device.objects.filter(Q(noted_at__gt=now) | Q(state_since__gt=now))
-    return ahead.update(noted_at=noted, state_since=since)
 
 
 def _clamp_facts(device: Device, now: datetime) -> None:

@@ -63,6 +63,17 @@ def test_who_fell_long_before_does_not_fall_together_with_who_falls_now(apart: i
     assert {mass(first), mass(second)} == {"site" if is_mass else None}
 
 
+@pytest.mark.parametrize(("without_data", "is_mass"), [(50, True), (30, False)])
+def test_who_may_have_fallen_while_there_was_no_data_fell_together(without_data: int, is_mass: bool) -> None:
+    world = up(World(players=12, per_site=2))
+    first, second = world.players[:2]
+    fall(world, first, at=NOW - minutes(55))
+    record_observations([Observed(second.pk, "unknown", NOW - minutes(without_data))], source="test")
+    fall(world, second, at=NOW - minutes(15))
+
+    assert {mass(first), mass(second)} == {"site" if is_mass else None}
+
+
 def test_half_of_a_site_is_a_mass() -> None:
     world = up(World(players=12, per_site=4))
     fall(world, *world.players[:2])

@@ -208,3 +208,18 @@ def test_marking_unknown_keeps_what_was_unknown_already(db: None) -> None:
     assert Device.objects.filter(state=DeviceState.UNKNOWN, state_since=after(minutes=1)).count() == 100
     assert Device.objects.filter(state=DeviceState.UNKNOWN, noted_at=NOW).count() == 600
     assert not Device.objects.exclude(state=DeviceState.UNKNOWN).exists()
+
+
+def test_a_device_is_unseen_since_it_was_last_online(device: Device) -> None:
+    told = []
+    for minute, state in enumerate(
+        ["online", "unknown", "offline", "unknown", "offline", "online", "offline"]
+    ):
+        see(device, state, minute)
+        device.refresh_from_db()
+        told.append(device.unseen_since)
+    mark_unknown([device.pk], at=after(minutes=7), source="exporter:1")
+    device.refresh_from_db()
+
+    assert told == [None, *[after(minutes=1)] * 4, None, after(minutes=6)]
+    assert device.unseen_since == after(minutes=6)
