@@ -567,11 +567,12 @@ class Pump:
     # --- settle ---------------------------------------------------------------------------------
     def settle(self, results: Sequence[Sent]) -> None:
         """Write down what came back, what is alike in one transaction. Raises nothing."""
-        alike = [one for one in results if one.accepted is not None and one.claim.message.command_id is None]
-        together = self._settle_together(alike)
+        alike, others = [], []
         for one in results:
-            if not (together and one in alike):
-                self._settle_safely(one)
+            is_alike = one.accepted is not None and one.claim.message.command_id is None
+            (alike if is_alike else others).append(one)
+        for one in others if self._settle_together(alike) else results:
+            self._settle_safely(one)
         for one in results:
             self.checkpoint("after_result", one.claim.message.pk)
         self._note_health(results)
