@@ -567,7 +567,8 @@ class Pump:
     # --- settle ---------------------------------------------------------------------------------
     def settle(self, results: Sequence[Sent]) -> None:
         """Write down what came back, what is alike in one transaction. Raises nothing."""
-        alike, others = [], []
+        alike: list[Sent] = []
+        others: list[Sent] = []
         for one in results:
             is_alike = one.accepted is not None and one.claim.message.command_id is None
             (alike if is_alike else others).append(one)
