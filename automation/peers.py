@@ -52,9 +52,9 @@ def _moments(device: Device, *, now: datetime, window: timedelta) -> list[Q]:
     lately = Q(state_since__gte=now - window)
     if device.state != DeviceState.OFFLINE or device.state_since is None:
         return [lately]
-    first, last = (device.unseen_since or device.state_since) - WINDOW, device.state_since + WINDOW
-    not_after = Q(unseen_since__lte=last) | Q(unseen_since=None, state_since__lte=last)
-    then = Q(not_after, state_since__gte=first)
+    last = device.state_since + WINDOW
+    first = min(device.unseen_since or device.state_since, device.state_since) - WINDOW
+    then = Q(Q(unseen_since__lte=last) | Q(state_since__lte=last), state_since__gte=first)
     return [lately | then] if device.state_since >= now - window else [lately, then]
 
 
