@@ -281,9 +281,8 @@ def mass_change(candidate: Candidate, now: datetime) -> Refusal | None:
     if group is not None:
         return Refusal("mass_change", group.scope, {"group": group.title, **group.figures})
     subjects = [found.subject for found in groups]
-    fell_at = device.unseen_since or device.state_since
     for mass in Case.objects.filter(kind=Case.Kind.MASS, subject__in=subjects, state__in=LIVE):
-        if fell_at is None or fell_at <= mass.opened_at + WINDOW:
+        if device.fell_at is None or device.fell_at <= mass.opened_at + WINDOW:
             return Refusal("mass_change", "common_cause", {"group": mass.title})
     return None
 

@@ -50,10 +50,9 @@ def groups_of(device: Device, *, now: datetime, window: timedelta = WINDOW) -> l
 def _moments(device: Device, *, now: datetime, window: timedelta) -> list[Q]:
     """Who fell in each span that counts for the device: lately, and when it fell itself. Spans that meet are one."""
     lately = Q(state_since__gte=now - window)
-    if device.state != DeviceState.OFFLINE or device.state_since is None:
+    if device.state != DeviceState.OFFLINE or device.state_since is None or device.fell_at is None:
         return [lately]
-    last = device.state_since + WINDOW
-    first = min(device.unseen_since or device.state_since, device.state_since) - WINDOW
+    first, last = device.fell_at - WINDOW, device.state_since + WINDOW
     then = Q(Q(unseen_since__lte=last) | Q(state_since__lte=last), state_since__gte=first)
     return [lately | then] if device.state_since >= now - window else [lately, then]
 

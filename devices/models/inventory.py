@@ -129,9 +129,7 @@ class Device(HasObservedAt):
         _("state"), max_length=16, choices=DeviceState.choices, default=DeviceState.UNKNOWN, editable=False
     )
     state_since = models.DateTimeField(_("since"), null=True, editable=False)
-    unseen_since = models.DateTimeField(
-        null=True, editable=False
-    )  # not online since; it may have fallen as early
+    unseen_since = models.DateTimeField(null=True, editable=False)  # nobody has seen it online since
     observer = models.ForeignKey(Observer, models.SET_NULL, null=True, editable=False, related_name="devices")
     state_source = models.CharField(_("said by"), max_length=64, blank=True, editable=False)
     facts = models.JSONField(_("facts"), default=dict, blank=True, editable=False)
@@ -197,6 +195,11 @@ class Device(HasObservedAt):
                 violation_error_message=_("This SIM number is already in use. Check the number."),
             ),
         ]  # fmt: skip
+
+    @property
+    def fell_at(self) -> datetime | None:
+        """The earliest moment at which a device that is offline may have fallen."""
+        return min(filter(None, (self.unseen_since, self.state_since)), default=None)
 
     def __str__(self) -> str:
         return self.name
